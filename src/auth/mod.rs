@@ -1,0 +1,4 @@
+//! Authentication: find the token, verify it, find who it names. Cores without I/O; `plugin::jwt_auth` is their glue.
+
+pub mod consumer;
+pub mod jwt;

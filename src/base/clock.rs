@@ -1,0 +1,33 @@
+//! The clocks. Every core takes time as an argument; only shells read it here.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// One reading of both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Microseconds since an arbitrary start; never goes back. For durations and timeouts.
+    pub monotonic_us: u64,
+    /// Microseconds since the Unix epoch. For claims, dates and logs; may jump.
+    pub unix_us: u64,
+}
+
+impl Now {
+    /// Reads both clocks (two vDSO calls, about 50 ns).
+    pub fn read() -> Self {
+        let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let monotonic_us =
+            (monotonic.tv_sec as u64).wrapping_mul(1_000_000).wrapping_add(monotonic.tv_nsec as u64 / 1_000);
+        Self { monotonic_us, unix_us: unix().as_micros() as u64 }
+    }
+
+    /// Whole seconds since the Unix epoch, the unit of a token's claims.
+    pub fn unix_s(self) -> u64 {
+        self.unix_us / 1_000_000
+    }
+}
+
+/// Time since the Unix epoch; zero if the clock stands before it.
+#[allow(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
+pub fn unix() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,0 +1,6 @@
+//! Small things under both sides: bytes, maps, clock. The only home of `unsafe`.
+
+pub mod base64url;
+pub mod bytes;
+pub mod clock;
+pub mod map;

@@ -1,0 +1,127 @@
+//! Plugins: the phase trait, the registry, chains in priority order.
+//!
+//! A plugin is glue: configuration names in, core call, verdict out. Adding one is one file and one line in
+//! [`registry`]. The control side checks and builds plugins; workers only run them.
+
+use crate::auth::consumer::{ConsumerTable, Identity};
+use crate::http::request::Request;
+use serde_json::Value;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+pub mod chain;
+pub mod jwt_auth;
+pub mod registry;
+
+pub use chain::Chain;
+
+/// One plugin with its configuration, built once per change and shared by all workers.
+///
+/// Phases never block, allocate only where said, and never panic; see `src/proxy/LIFECYCLE.md` for their order.
+pub trait Plugin: Debug + Send + Sync {
+    /// Before the consumer's plugins are merged: authentication, rewriting.
+    fn rewrite(&self, _request: &Request<'_>, _context: &mut Context<'_>) -> Verdict {
+        Verdict::Continue
+    }
+
+    /// After the merge, before the upstream is chosen: limits, permissions.
+    fn access(&self, _request: &Request<'_>, _context: &mut Context<'_>) -> Verdict {
+        Verdict::Continue
+    }
+}
+
+/// What a phase decided.
+#[derive(Debug, Clone)]
+pub enum Verdict {
+    /// Go on.
+    Continue,
+    /// Answer the client now; the upstream is not asked.
+    Respond(Arc<Answer>),
+}
+
+/// An answer of the gateway itself, rendered when the configuration was compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// `Name: value\r\n` lines beyond the framing and general ones; `Content-Type` included.
+    pub fields: Box<[u8]>,
+    /// The body.
+    pub body: Box<[u8]>,
+}
+
+/// What the phases of one request share.
+#[derive(Debug)]
+pub struct Context<'w> {
+    /// The worker's own consumers and credentials.
+    pub consumers: &'w ConsumerTable,
+    /// Whole seconds since the Unix epoch.
+    pub unix_s: u64,
+    /// Who is calling, once an authentication plugin has said so.
+    pub identity: Option<Arc<Identity>>,
+    /// What to change on the way to the upstream.
+    pub edits: &'w mut Edits,
+    /// Buffers that authentication reuses between requests.
+    pub scratch: &'w mut crate::auth::jwt::Scratch,
+}
+
+/// Changes to the request head on its way to the upstream. Reused between requests.
+#[derive(Debug, Default)]
+pub struct Edits {
+    /// Names of fields to drop: every line of that name (compared without case, `_` like `-`).
+    pub remove_fields: Vec<Box<[u8]>>,
+    /// Replaces the client's whole query when set.
+    pub query: Option<Vec<u8>>,
+    /// Replaces the client's `Cookie` lines by one when set; empty means none.
+    pub cookie: Option<Vec<u8>>,
+}
+
+impl Edits {
+    /// Forgets the last request's edits, keeping the memory.
+    pub fn clear(&mut self) {
+        self.remove_fields.clear();
+        self.query = None;
+        self.cookie = None;
+    }
+}
+
+/// On which objects a configuration stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Route, service, plugin_config, consumer group, global rule; and non-auth plugins of a consumer.
+    Route,
+    /// Consumer or credential, for auth plugins.
+    Consumer,
+}
+
+/// What the control side knows of one plugin name.
+pub struct PluginType {
+    /// The name users type.
+    pub name: &'static str,
+    /// Its place in the chain; higher runs first. `_meta.priority` may override it.
+    pub priority: i64,
+    /// Its release, as APISIX reports one.
+    pub version: &'static str,
+    /// JSON schema of the route side.
+    pub schema: &'static str,
+    /// Set for authentication plugins.
+    pub auth: Option<AuthType>,
+    /// Checks beyond the schema; the text follows APISIX's vocabulary.
+    pub check: fn(&Value, Side) -> Result<(), String>,
+    /// Builds the route side. The configuration has passed schema and check.
+    pub build: fn(&Value) -> Result<Arc<dyn Plugin>, String>,
+}
+
+/// The consumer side of an authentication plugin.
+pub struct AuthType {
+    /// JSON schema of the consumer side.
+    pub consumer_schema: &'static str,
+    /// The attribute by which a credential is found (`key` for jwt-auth).
+    pub lookup_attribute: &'static str,
+    /// Paths of attributes that hold secrets.
+    pub encrypted_fields: &'static [&'static str],
+    /// Fills in what an Admin API write may leave out (jwt-auth's generated secret, spec/jwt-auth §9.1).
+    pub complete: fn(&mut Value),
+    /// Builds the consumer side.
+    pub build_credential: fn(&Value) -> Result<crate::auth::consumer::AuthMaterial, String>,
+}

@@ -1,0 +1,11 @@
+//! Every plugin ringgate has, highest priority first.
+
+use super::{PluginType, jwt_auth};
+
+/// All plugin types, highest priority first.
+pub static PLUGINS: &[&PluginType] = &[&jwt_auth::TYPE];
+
+/// The plugin called `name`.
+pub fn find(name: &str) -> Option<&'static PluginType> {
+    PLUGINS.iter().copied().find(|plugin| plugin.name == name)
+}

@@ -1,0 +1,59 @@
+//! Which route a request takes: host, then uri, then conditions, in APISIX's order (spec/routing-and-upstreams §2).
+//!
+//! Runs once per request, after the head is parsed. In: a [`Request`]. Out: the compiled [`Route`]. The index is the
+//! worker's own and changes one route at a time; its cost per request does not grow with the number of routes.
+
+use crate::plugin::Chain;
+use crate::upstream::{Timeouts, UpstreamSlot};
+use std::sync::Arc;
+
+/// A route, ready to run: references resolved, plugins merged.
+#[derive(Debug)]
+pub struct Route {
+    /// APISIX id, as text.
+    pub id: Box<str>,
+    /// Its `name`, for logs.
+    pub name: Option<Box<str>>,
+    /// The service it refers to, as text.
+    pub service_id: Option<Box<str>>,
+    /// What must hold for the route to be taken.
+    pub rule: Rule,
+    /// Plugins of route, plugin_config and service, merged by name (spec/consumers-credentials-secrets §4).
+    pub chain: Arc<Chain>,
+    /// Where its requests go.
+    pub target: Target,
+    /// The route's own `timeout`; it outranks the upstream's.
+    pub timeouts: Option<Timeouts>,
+    /// Whether `Upgrade: websocket` may pass.
+    pub enable_websocket: bool,
+}
+
+/// What a request must look like to take a route.
+#[derive(Debug, Clone, Default)]
+pub struct Rule {
+    /// `uri` or `uris`, as configured.
+    pub uris: Vec<Box<str>>,
+    /// `host`/`hosts`, or the service's, lower case; empty means every host.
+    pub hosts: Vec<Box<str>>,
+    /// `priority`: decides among routes with the same uri pattern only.
+    pub priority: i64,
+    /// `methods`; empty means every method.
+    pub methods: Vec<Box<str>>,
+    /// `remote_addr`/`remote_addrs`; empty means every address.
+    pub remote_addrs: Vec<ipnet::IpNet>,
+    /// The `vars` expression as configured (a JSON array), if any.
+    pub vars: Option<serde_json::Value>,
+}
+
+/// Where a route's requests go once its plugins let them pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// An upstream; if the worker has none in that slot the answer is 502 (dangling id).
+    Upstream(UpstreamSlot),
+    /// No upstream at all: 503.
+    None,
+    /// `service_id` names a service that does not exist: 404 HTML.
+    ServiceMissing,
+    /// `plugin_config_id` names an object that does not exist, or a plugin could not be built: 503, fail closed.
+    Unusable,
+}

@@ -1,0 +1,3 @@
+//! One worker per core.
+
+pub mod settings;
