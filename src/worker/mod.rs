@@ -1,3 +1,4 @@
 //! One worker per core.
 
+pub mod driver;
 pub mod settings;
