@@ -3,6 +3,7 @@
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -48,24 +49,19 @@ impl Conn {
         self.stream.as_raw_fd()
     }
 
+    /// Our end's address.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
+    }
+
     /// Waits until there is something to read (or the end), without lending a buffer.
     pub async fn readable(&self, wait: Duration) -> Result<(), NetError> {
         settle(monoio::time::timeout(wait, self.stream.readable(false)).await)
     }
 
-    /// Appends what arrives to `buffer`, which must have spare capacity; 0 is the end.
-    pub async fn read(&mut self, buffer: Vec<u8>, wait: Duration) -> Lent<usize> {
-        read_from(&mut self.stream, buffer, wait).await
-    }
-
     /// Writes all of `buffer`; `wait` bounds each step towards that.
     pub async fn write_all(&mut self, buffer: Vec<u8>, wait: Duration) -> Lent<()> {
-        write_to(&mut self.stream, buffer, 0, wait).await
-    }
-
-    /// Writes `buffer` from `start` on.
-    pub async fn write_from(&mut self, buffer: Vec<u8>, start: usize, wait: Duration) -> Lent<()> {
-        write_to(&mut self.stream, buffer, start, wait).await
+        write_to(&mut self.stream, buffer, wait).await
     }
 
     /// Whether an idle connection has been closed, or has sent something nobody asked for.
@@ -105,17 +101,28 @@ pub struct ReadHalf(OwnedReadHalf<TcpStream>);
 #[derive(Debug)]
 pub struct WriteHalf(OwnedWriteHalf<TcpStream>);
 
-impl ReadHalf {
-    /// As [`Conn::read`].
-    pub async fn read(&mut self, buffer: Vec<u8>, wait: Duration) -> Lent<usize> {
-        read_from(&mut self.0, buffer, wait).await
+/// What bytes can be read from: a connection, or its reading half.
+pub trait ReadBytes {
+    /// Appends what arrives to `buffer`, which must have spare capacity; 0 is the end.
+    fn read(&mut self, buffer: Vec<u8>, wait: Duration) -> impl Future<Output = Lent<usize>>;
+}
+
+impl ReadBytes for Conn {
+    fn read(&mut self, buffer: Vec<u8>, wait: Duration) -> impl Future<Output = Lent<usize>> {
+        read_from(&mut self.stream, buffer, wait)
+    }
+}
+
+impl ReadBytes for ReadHalf {
+    fn read(&mut self, buffer: Vec<u8>, wait: Duration) -> impl Future<Output = Lent<usize>> {
+        read_from(&mut self.0, buffer, wait)
     }
 }
 
 impl WriteHalf {
-    /// As [`Conn::write_all`].
+    /// Writes all of `buffer`; `wait` bounds each step towards that.
     pub async fn write_all(&mut self, buffer: Vec<u8>, wait: Duration) -> Lent<()> {
-        write_to(&mut self.0, buffer, 0, wait).await
+        write_to(&mut self.0, buffer, wait).await
     }
 }
 
@@ -128,8 +135,8 @@ async fn read_from(stream: &mut impl AsyncReadRent, buffer: Vec<u8>, wait: Durat
     }
 }
 
-async fn write_to(stream: &mut impl AsyncWriteRent, mut buffer: Vec<u8>, start: usize, wait: Duration) -> Lent<()> {
-    let mut at = start;
+async fn write_to(stream: &mut impl AsyncWriteRent, mut buffer: Vec<u8>, wait: Duration) -> Lent<()> {
+    let mut at = 0;
     while at < buffer.len() {
         match monoio::time::timeout(wait, stream.write(buffer.slice(at..))).await {
             Ok((Ok(0), slice)) => return (Err(NetError::Failed(io::ErrorKind::WriteZero)), slice.into_inner()),
