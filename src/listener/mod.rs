@@ -3,13 +3,15 @@
 
 use crate::net::Conn;
 use crate::proxy::exchange::Client;
-use crate::proxy::session;
+use crate::proxy::session::{self, Busy};
 use crate::worker::guard::guarded;
 use crate::worker::state::State;
 use monoio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -65,7 +67,7 @@ pub fn start(state: Rc<State>, listener: std::net::TcpListener) -> Option<Shutdo
     };
     match prepared() {
         Ok((shutdown, listener, local)) => {
-            monoio::spawn(accept(state, listener, local));
+            monoio::spawn(accept(state, listener, local, Rc::new(Busy::new(session::serve_busy))));
             Some(shutdown)
         }
         Err(error) => {
@@ -75,7 +77,10 @@ pub fn start(state: Rc<State>, listener: std::net::TcpListener) -> Option<Shutdo
     }
 }
 
-async fn accept(state: Rc<State>, listener: TcpListener, bound: SocketAddr) {
+async fn accept<F>(state: Rc<State>, listener: TcpListener, bound: SocketAddr, busy: Rc<Busy<F>>)
+where
+    F: Future<Output = Option<Conn>> + 'static,
+{
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -86,7 +91,8 @@ async fn accept(state: Rc<State>, listener: TcpListener, bound: SocketAddr) {
                 }
                 // Only a wildcard address leaves open which of ours the client reached.
                 let local = if bound.ip().is_unspecified() { conn.local_addr().unwrap_or(bound) } else { bound };
-                monoio::spawn(connection(Rc::clone(&state), conn, Client { peer, local }));
+                let client = Client { peer, local };
+                monoio::spawn(connection(Rc::clone(&state), conn, client, Rc::clone(&busy)));
             }
             Err(_) if state.draining.get() => return,
             Err(error) => {
@@ -99,11 +105,15 @@ async fn accept(state: Rc<State>, listener: TcpListener, bound: SocketAddr) {
     }
 }
 
-async fn connection(state: Rc<State>, conn: Conn, client: Client) {
+async fn connection<F>(state: Rc<State>, conn: Conn, client: Client, busy: Rc<Busy<F>>)
+where
+    F: Future<Output = Option<Conn>>,
+{
     state.cells.accepted.add(1);
     state.cells.connections.add(1);
     let entry = state.connections.enter(conn.raw_fd());
-    if guarded(session::serve(&state, conn, client, entry)).await.is_err() {
+    let serving = pin!(session::serve(Rc::clone(&state), conn, client, entry, &busy));
+    if guarded(serving).await.is_err() {
         state.cells.panics.add(1);
         tracing::error!(client = %client.peer, "a connection's task panicked; only that connection is lost");
     }

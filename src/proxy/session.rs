@@ -14,40 +14,71 @@ use crate::net::conn::ReadBytes;
 use crate::net::{Conn, NetError};
 use crate::plugin::Answer;
 use crate::worker::registry::Entry;
+use crate::worker::slots::Slots;
 use crate::worker::state::State;
+use std::future::Future;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
-/// Serves one connection until either side ends it.
-pub async fn serve(state: &State, mut conn: Conn, client: Client, entry: Entry) {
-    // Bytes of the next request; without capacity while the connection is idle.
-    let mut buffer = Vec::new();
+/// Serves one connection until either side ends it. `busy` holds the futures of connections that are being served.
+pub async fn serve<F>(state: Rc<State>, conn: Conn, client: Client, entry: Entry, busy: &Busy<F>)
+where
+    F: Future<Output = Option<Conn>>,
+{
+    let mut conn = conn;
     let mut wait = state.settings.timeouts.head;
     loop {
-        if buffer.is_empty() {
-            if state.draining.get() {
-                return;
-            }
-            entry.set_idle(true);
-            let readable = conn.readable(wait).await;
-            entry.set_idle(false);
-            if readable.is_err() {
-                return;
-            }
-            buffer = state.buffers.head();
+        if state.draining.get() {
+            return;
         }
-        let mut exchange = state.exchange();
-        let next = serve_one(state, &mut exchange, &mut conn, client, &mut buffer).await;
-        state.recycle(exchange);
-        match next {
-            Next::Request => {}
-            Next::Close => return,
-            Next::Linger => return linger(state, &mut conn).await,
+        entry.set_idle(true);
+        let readable = conn.readable(wait).await;
+        entry.set_idle(false);
+        if readable.is_err() {
+            return;
         }
-        if buffer.is_empty() {
-            state.buffers.give(std::mem::take(&mut buffer));
-        }
+        let served = busy.slots.run(|| (busy.serve)(Rc::clone(&state), conn, client)).await;
+        let Some(back) = served else { return };
+        conn = back;
         wait = state.settings.timeouts.keepalive;
+    }
+}
+
+/// Where connections are while they are busy: a worker's slots, and what runs in them ([`serve_busy`]).
+#[derive(Debug)]
+pub struct Busy<F> {
+    slots: Slots<F>,
+    serve: fn(Rc<State>, Conn, Client) -> F,
+}
+
+impl<F: Future> Busy<F> {
+    /// Slots for `serve`.
+    pub fn new(serve: fn(Rc<State>, Conn, Client) -> F) -> Self {
+        Self { slots: Slots::new(), serve }
+    }
+}
+
+/// Serves requests for as long as bytes of another one are at hand; gives the connection back when it is idle, and
+/// nothing when it is over.
+pub async fn serve_busy(state: Rc<State>, mut conn: Conn, client: Client) -> Option<Conn> {
+    let mut buffer = state.buffers.head();
+    let next = loop {
+        let mut exchange = state.exchange();
+        let next = serve_one(&state, &mut exchange, &mut conn, client, &mut buffer).await;
+        state.recycle(exchange);
+        if next != Next::Request || buffer.is_empty() {
+            break next;
+        }
+    };
+    state.buffers.give(buffer);
+    match next {
+        Next::Request => Some(conn),
+        Next::Close => None,
+        Next::Linger => {
+            Box::pin(linger(&state, &mut conn)).await;
+            None
+        }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod driver;
 pub mod guard;
 pub mod registry;
 pub mod settings;
+pub mod slots;
 pub mod state;
 pub mod tables;
 
