@@ -132,7 +132,8 @@ enum Step {
 }
 
 fn key() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["/c/a", "/c/a/k/1", "/c/a/k/2", "/c/b", "/c", "/r/1", "/r/é", "/", ""]).prop_map(Into::into)
+    prop::sample::select(vec!["/c/a", "/c/a/k/1", "/c/a/k/2", "/c/b", "/c", "/r/1", "/r/é", "/", ""])
+        .prop_map(Into::into)
 }
 
 fn op() -> impl Strategy<Value = Op> {

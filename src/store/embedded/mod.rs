@@ -25,14 +25,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 pub struct EmbeddedStore {
     path: PathBuf,
     backend: open::BackendOf,
-    /// Held for as long as the store lives: the directory is ours.
-    _claim: File,
     /// Of the newest acknowledged write.
     revision: AtomicU64,
     /// One commit at a time, its recovery included.
     commits: Mutex<()>,
     /// `None` after a failed write, until the file has been opened again.
     database: RwLock<Option<Database>>,
+    /// The directory is ours; let go last, when the file is closed.
+    _claim: File,
 }
 
 impl EmbeddedStore {
@@ -50,10 +50,10 @@ impl EmbeddedStore {
         Ok(Self {
             path,
             backend,
-            _claim: claim,
             revision: AtomicU64::new(revision),
             commits: Mutex::new(()),
             database: RwLock::new(Some(database)),
+            _claim: claim,
         })
     }
 

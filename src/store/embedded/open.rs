@@ -93,7 +93,8 @@ fn create(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_failed(error)),
         _ => {}
     }
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&draft).map_err(io_failed)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&draft).map_err(io_failed)?;
     let fill = || -> Result<(), redb::Error> {
         let database = redb::Builder::new().create_with_backend(FileBackend::new(file)?)?;
         let write = database.begin_write()?;

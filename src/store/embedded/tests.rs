@@ -8,20 +8,24 @@ use super::*;
 use crate::store::tests::put;
 use proptest::prelude::*;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::LazyLock;
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
 }
 
-/// A closed store of `writes` writes, as bytes.
-fn closed_store(writes: u64) -> Vec<u8> {
+/// A store of `writes` writes, as bytes: closed in order, or as a killed process leaves it.
+fn store_bytes(writes: u64, closed: bool) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(dir.path()).unwrap();
     for number in 0..writes {
         store.commit(&[vec![put(&format!("/k/{number}"), &number.to_string().repeat(50))]]).unwrap();
     }
+    let path = store.path().to_owned();
+    let store = (!closed).then_some(store);
+    let bytes = std::fs::read(path).unwrap();
     drop(store);
-    std::fs::read(dir.path().join(FILE_NAME)).unwrap()
+    bytes
 }
 
 fn open_bytes(bytes: &[u8]) -> (Result<EmbeddedStore, StoreError>, Vec<u8>) {
@@ -98,7 +102,7 @@ fn a_file_that_another_program_holds_is_locked() {
 
 #[test]
 fn what_is_not_ours_is_refused_with_a_reason_and_left_alone() {
-    let good = closed_store(40);
+    let good = store_bytes(40, true);
     let strange_table = TableDefinition::<u64, u64>::new("meta");
     let cases: [(&str, Vec<u8>, &str); 9] = [
         ("text", b"routes:\n  - id: 1\n".to_vec(), "not a ringgate store"),
@@ -133,17 +137,19 @@ fn a_directory_in_the_files_place_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(160))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn damage_is_refused_untouched_or_has_hit_nothing_that_counts(
         place in any::<prop::sample::Index>(),
         in_head in any::<bool>(),
+        killed in any::<bool>(),
         flip in 1_u8..,
         cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
     ) {
-        static GOOD: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| closed_store(60));
-        let mut bytes = GOOD.clone();
+        static CLOSED: LazyLock<Vec<u8>> = LazyLock::new(|| store_bytes(60, true));
+        static KILLED: LazyLock<Vec<u8>> = LazyLock::new(|| store_bytes(60, false));
+        let mut bytes = if killed { KILLED.clone() } else { CLOSED.clone() };
         let reach = if in_head { 512 } else { bytes.len() };
         bytes[place.index(reach)] ^= flip;
         if let Some(cut) = cut {

@@ -12,7 +12,11 @@ const VICTIM: &str = "RINGGATE_TEST_STORE_VICTIM";
 /// Every write: two keys of its own and one that all share, so half a write would show.
 fn write(number: u64) -> Write {
     let value = format!("{{\"n\":{number},\"pad\":\"{}\"}}", "x".repeat(number as usize % 900));
-    vec![put(&format!("/a/{number}"), &value), put("/newest", &number.to_string()), put(&format!("/b/{number}"), &value)]
+    vec![
+        put(&format!("/a/{number}"), &value),
+        put("/newest", &number.to_string()),
+        put(&format!("/b/{number}"), &value),
+    ]
 }
 
 /// Not a test by itself: the process that [`acknowledged_writes_survive_a_kill`] starts and kills.
