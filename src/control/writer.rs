@@ -82,13 +82,11 @@ impl<C: Compile, N: Resolve> Writer<C, N> {
     /// Takes addresses until every wanted name has had its first answer, at most until `deadline`.
     pub(super) async fn resolve_until(&mut self, deadline: Instant) {
         while self.names.unanswered() > 0 {
-            match timeout_at(deadline, next(&mut self.resolutions)).await {
-                Ok(resolution) => self.resolved(resolution).await,
-                Err(_) => {
-                    tracing::warn!(names = self.names.unanswered(), "names have no address yet");
-                    return;
-                }
-            }
+            let Ok(resolution) = timeout_at(deadline, next(&mut self.resolutions)).await else {
+                tracing::warn!(names = self.names.unanswered(), "names have no address yet");
+                return;
+            };
+            self.resolved(resolution).await;
         }
     }
 

@@ -115,7 +115,7 @@ impl Shared {
 
 impl StorageBackend for HeldBackend {
     fn len(&self) -> io::Result<u64> {
-        self.0.run(|file| file.len(), |steps| self.0.length(steps))
+        self.0.run(StorageBackend::len, |steps| self.0.length(steps))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
@@ -137,13 +137,10 @@ impl StorageBackend for HeldBackend {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.run(
-            |file| file.sync_data(),
-            |steps| {
-                steps.push(Step::Sync);
-                Ok(())
-            },
-        )
+        self.0.run(StorageBackend::sync_data, |steps| {
+            steps.push(Step::Sync);
+            Ok(())
+        })
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -5,7 +5,10 @@
 //! acknowledged write and left no half of one. Two phases cost a second sync and buy that damage to the newest
 //! transaction is seen as damage, where one phase would take it for a write cut short and step back silently.
 //!
-//! It never writes to a file that it does not take for its own, whole and undamaged ([`open`]).
+//! One bit of redb's head says which of its two newest commits counts and is covered by no checksum: if just that
+//! bit turns over in a file that was not closed in order, the last commit is not seen.
+//!
+//! It never writes to a file that it does not take for its own, whole and undamaged (`open.rs`).
 
 mod held;
 mod open;

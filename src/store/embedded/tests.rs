@@ -10,6 +10,10 @@ use proptest::prelude::*;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::LazyLock;
 
+/// The byte of redb's head that says which of its two commit slots counts. It has no checksum and cannot have one:
+/// between the phases of a commit both values are right.
+const NEWEST_SLOT_OFFSET: usize = 9;
+
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
 }
@@ -151,7 +155,9 @@ proptest! {
         static KILLED: LazyLock<Vec<u8>> = LazyLock::new(|| store_bytes(60, false));
         let mut bytes = if killed { KILLED.clone() } else { CLOSED.clone() };
         let reach = if in_head { 512 } else { bytes.len() };
-        bytes[place.index(reach)] ^= flip;
+        let place = place.index(reach);
+        prop_assume!(place != NEWEST_SLOT_OFFSET);
+        bytes[place] ^= flip;
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()).max(1));
         }
