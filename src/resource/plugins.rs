@@ -1,0 +1,108 @@
+//! Plugin configurations inside a resource: known, right, and complete.
+
+use super::kind::Document;
+use crate::plugin::{PluginType, Side, registry};
+use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
+
+/// What the plugins stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A route, or anything else whose plugins run for requests.
+    Route,
+    /// A consumer: authentication plugins are its credentials, others run once it is known.
+    Consumer,
+    /// A credential: authentication plugins only.
+    Credential,
+}
+
+/// Checks the `plugins` of `object`, in the order they were sent, and lets authentication plugins complete theirs.
+pub(super) fn check(object: &mut Map<String, Value>, holder: Holder) -> Result<(), String> {
+    let prefix = if holder == Holder::Route { "" } else { "invalid plugins configuration: " };
+    let Some(Value::Object(plugins)) = object.get_mut("plugins") else { return Ok(()) };
+    for (name, conf) in plugins {
+        if !conf.is_object() {
+            return Err(format!("{prefix}invalid plugin conf {conf} for plugin [{name}]"));
+        }
+        let plugin = registry::find(name).ok_or_else(|| format!("{prefix}unknown plugin [{name}]"))?;
+        one(plugin, conf, holder)
+            .map_err(|text| format!("{prefix}failed to check the configuration of plugin {name} err: {text}"))?;
+        if holder == Holder::Credential && plugin.auth.is_none() {
+            return Err("only supports auth type plugins in consumer credential".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn one(plugin: &PluginType, conf: &mut Value, holder: Holder) -> Result<(), String> {
+    let mut is_disabled = false;
+    if let Some(meta) = conf.get("_meta") {
+        META.check(meta)
+            .and_then(|()| not_yet(meta))
+            .map_err(|inner| format!("property \"_meta\" validation failed: {inner}"))?;
+        is_disabled = meta.get("disable") == Some(&Value::Bool(true));
+    }
+    let side = if holder != Holder::Route && plugin.auth.is_some() { Side::Consumer } else { Side::Route };
+    match conf_of_side(plugin, conf, side) {
+        // It never runs, so it may be anything: that is how a broken one is switched off.
+        Err(_) if is_disabled => Ok(()),
+        verdict => verdict,
+    }
+}
+
+fn conf_of_side(plugin: &PluginType, conf: &mut Value, side: Side) -> Result<(), String> {
+    match document(plugin.name, side) {
+        Some(document) => document.check(conf)?,
+        None => return Err("no schema".to_owned()),
+    }
+    if let (Side::Consumer, Some(auth)) = (side, &plugin.auth) {
+        (auth.complete)(conf);
+    }
+    (plugin.check)(conf, side)
+}
+
+fn not_yet(meta: &Value) -> Result<(), String> {
+    match ["filter", "pre_function"].iter().find(|name| meta.get(**name).is_some()) {
+        Some(name) => Err(format!("property \"{name}\" is not supported")),
+        None => Ok(()),
+    }
+}
+
+/// The schema of one side of a plugin.
+pub fn document(plugin: &str, side: Side) -> Option<&'static Document> {
+    let found = DOCUMENTS.iter().find(|(name, its_side, _)| *name == plugin && *its_side == side);
+    found.map(|(_, _, document)| document)
+}
+
+static DOCUMENTS: LazyLock<Vec<(&'static str, Side, Document)>> = LazyLock::new(|| {
+    let mut documents = Vec::new();
+    for plugin in registry::PLUGINS {
+        documents.push((plugin.name, Side::Route, parse(plugin.schema)));
+        if let Some(auth) = &plugin.auth {
+            documents.push((plugin.name, Side::Consumer, parse(auth.consumer_schema)));
+        }
+    }
+    documents
+});
+
+fn parse(text: &str) -> Document {
+    match serde_json::from_str(text) {
+        Ok(json) => Document::new(json),
+        Err(error) => Document { json: Value::Null, schema: Err(error.to_string()) },
+    }
+}
+
+/// What `_meta` may hold (spec/admin-api §6).
+static META: LazyLock<Document> = LazyLock::new(|| {
+    Document::new(json!({
+        "type": "object",
+        "properties": {
+            "disable": {"type": "boolean"},
+            "error_response": {"oneOf": [{"type": "string"}, {"type": "object"}]},
+            "priority": {"type": "integer"},
+            "filter": {"type": "array"},
+            "pre_function": {"type": "string"},
+        },
+        "additionalProperties": false,
+    }))
+});
