@@ -3,7 +3,7 @@
 use super::AdminState;
 use crate::store::StoreError;
 use axum::body::Body;
-use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ pub(super) struct Answer {
     body: String,
     /// Whether a resource's handler made it: only those say `X-API-VERSION`.
     is_versioned: bool,
-    fields: HeaderMap,
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Answer {
@@ -86,7 +86,7 @@ impl Answer {
 
     /// The same answer with one more field.
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.fields.insert(name, value);
+        self.fields.push((name, value));
         self
     }
 
@@ -111,7 +111,7 @@ impl Answer {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
         let fields = response.headers_mut();
-        *fields = self.fields;
+        fields.extend(self.fields);
         fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         if let Ok(server) = HeaderValue::from_str(&state.server) {
             fields.insert(header::SERVER, server);
@@ -129,7 +129,7 @@ impl Answer {
     }
 
     fn new(status: StatusCode, content_type: &'static str, body: String) -> Self {
-        Self { status, content_type, body, is_versioned: false, fields: HeaderMap::new() }
+        Self { status, content_type, body, is_versioned: false, fields: Vec::new() }
     }
 }
 

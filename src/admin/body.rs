@@ -59,8 +59,7 @@ fn blank_comments(text: &mut [u8]) {
             (Place::InString, b'\\') => Place::Escaped,
             (Place::InString, b'"') => Place::Inside,
             (Place::InString | Place::Escaped, _) => Place::InString,
-            (_, b'\n') => Place::LineStart,
-            (Place::LineStart, b' ' | b'\t' | b'\r') => Place::LineStart,
+            (_, b'\n') | (Place::LineStart, b' ' | b'\t' | b'\r') => Place::LineStart,
             (Place::LineStart, b'#') | (Place::Comment, _) => {
                 *byte = b' ';
                 Place::Comment

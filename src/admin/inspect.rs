@@ -14,12 +14,8 @@ pub(super) fn answer(what: &Inspect, query: &Query, body: Option<&Value>) -> Res
         Inspect::PluginNames => plugin_names(query),
         Inspect::Plugins if query.first("all") == Some("true") => Ok(all_plugins()),
         Inspect::Plugins => Err(no_plugin()),
-        Inspect::Plugin(name) => {
-            plugin(name, query).map_or_else(|early| Err(early.versioned()), |found| Ok(found.versioned()))
-        }
-        Inspect::Schema(name) => {
-            schema(name).map_or_else(|early| Err(early.versioned()), |found| Ok(found.versioned()))
-        }
+        Inspect::Plugin(name) => Ok(plugin(name, query).unwrap_or_else(|refusal| refusal).versioned()),
+        Inspect::Schema(name) => Ok(schema(name).unwrap_or_else(|refusal| refusal).versioned()),
         Inspect::Validate(directory) => validate(directory, body),
     }
 }
@@ -50,12 +46,15 @@ fn plugin(name: &str, query: &Query) -> Result<Answer, Answer> {
 fn all_plugins() -> Answer {
     let described = |plugin: &&PluginType| {
         let schema = |side| plugins::document(plugin.name, side).map(|document| document.json.clone());
-        let mut about = json!({"version": plugin.version, "priority": plugin.priority, "schema": schema(Side::Route)});
+        let mut about = Map::new();
+        about.insert("version".to_owned(), plugin.version.into());
+        about.insert("priority".to_owned(), plugin.priority.into());
+        about.insert("schema".to_owned(), schema(Side::Route).into());
         if let Some(consumer_schema) = schema(Side::Consumer) {
-            about["type"] = json!("auth");
-            about["consumer_schema"] = consumer_schema;
+            about.insert("type".to_owned(), "auth".into());
+            about.insert("consumer_schema".to_owned(), consumer_schema);
         }
-        (plugin.name.to_owned(), about)
+        (plugin.name.to_owned(), Value::Object(about))
     };
     let all: Map<String, Value> = registry::PLUGINS.iter().map(described).collect();
     Answer::json(StatusCode::OK, all)

@@ -86,9 +86,10 @@ impl<'q> Filters<'q> {
         if kind.directory == route::KIND.directory {
             let wanted = Query::parse(query.first("filter").unwrap_or_default());
             for (name, value) in wanted.pairs() {
-                match ["service_id", "upstream_id"].into_iter().find(|known| *known == name) {
-                    Some(known) => filters.ids.push((known, value.to_owned())),
-                    None => tracing::warn!(?name, "admin list: unknown filter ignored"),
+                if let Some(known) = ["service_id", "upstream_id"].into_iter().find(|known| *known == name) {
+                    filters.ids.push((known, value.to_owned()));
+                } else {
+                    tracing::warn!(?name, "admin list: unknown filter ignored");
                 }
             }
         }

@@ -30,11 +30,11 @@ use axum::response::Response;
 use gate::{Caller, Gate};
 use ipnet::IpNet;
 use query::Query;
-use serde_json::Value;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use target::{Place, Target};
+use write::{Change, Command, Outcome};
 
 /// What the Admin API is made of.
 #[derive(Debug, Clone)]
@@ -125,7 +125,7 @@ impl Admin {
         let answer = match target {
             Target::Inspect(what) => return inspect::answer(&what, &query, body.as_ref()),
             Target::Resource(place) if parts.method == Method::GET => self.read(&place, &query).await,
-            Target::Resource(place) => match write::Change::of(&parts.method, &place, body, query.force()) {
+            Target::Resource(place) => match Change::of(&parts.method, &place, body, query.force()) {
                 Ok(change) => Ok(self.write(place, change, ttl_s, &parts.method, caller).await),
                 Err(refusal) => Err(refusal),
             },
@@ -148,36 +148,33 @@ impl Admin {
         }
     }
 
-    async fn write(&self, place: Place, change: write::Change, ttl_s: u64, method: &Method, caller: Caller) -> Answer {
+    async fn write(&self, place: Place, change: Change, ttl_s: u64, method: &Method, caller: Caller) -> Answer {
         let unix_s = crate::base::clock::unix().as_secs();
         let path = format!("{}/{}", place.kind.directory, place.id.as_deref().unwrap_or_default());
-        let command = write::Command { prefix: self.state.prefix.clone(), place, change, unix_s, ttl_s };
+        let command = Command { prefix: self.state.prefix.clone(), place, change, unix_s, ttl_s };
         let ended = self.state.control.write(move |view| command.plan(view)).await;
         let revision = match &ended {
             Ok((_, revision)) | Err(WriteError::NotLive { revision, .. }) => Some(*revision),
             Err(_) => None,
         };
-        let answer = match ended {
-            Ok((outcome, _)) => outcome.into_answer(),
-            Err(WriteError::Refused(refusal)) => refused(&refusal),
-            Err(WriteError::Store(error)) => Answer::store(&error),
-            Err(WriteError::NotLive { revision, reason }) => Answer::error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("stored at revision {revision}, not yet live: {reason}"),
-            ),
-            Err(WriteError::Internal) => Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
-        };
+        let answer = ended_as(ended);
         let status = answer.status().as_u16();
         tracing::info!(who = &*caller.name, %method, what = ?path, revision, status, "admin write");
         answer
     }
 }
 
-fn refused(refusal: &Refusal) -> Answer {
-    match refusal {
-        Refusal::Invalid(text) => Answer::error(StatusCode::BAD_REQUEST, text.clone()),
-        Refusal::ConsumerAbsent => Answer::error(StatusCode::NOT_FOUND, "consumer not found"),
-        Refusal::Absent => Answer::key_not_found(),
-        Refusal::Store(error) => Answer::store(error),
+fn ended_as(ended: Result<(Outcome, u64), WriteError<Refusal>>) -> Answer {
+    match ended {
+        Ok((outcome, _)) => outcome.into_answer(),
+        Err(WriteError::Refused(Refusal::Invalid(text))) => Answer::bad_request(text),
+        Err(WriteError::Refused(Refusal::ConsumerAbsent)) => Answer::error(StatusCode::NOT_FOUND, "consumer not found"),
+        Err(WriteError::Refused(Refusal::Absent)) => Answer::key_not_found(),
+        Err(WriteError::Refused(Refusal::Store(error)) | WriteError::Store(error)) => Answer::store(&error),
+        Err(WriteError::NotLive { revision, reason }) => Answer::error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("stored at revision {revision}, not yet live: {reason}"),
+        ),
+        Err(WriteError::Internal) => Answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal error"),
     }
 }

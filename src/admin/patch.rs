@@ -29,13 +29,11 @@ pub(super) fn replace(object: &mut Map<String, Value>, path: &[String], value: V
     let mut here = object;
     for (depth, name) in way.iter().enumerate() {
         let member = here.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
-        here = match member {
-            Value::Object(members) => members,
-            _ => {
-                let reached: Vec<&str> = path.iter().take(depth + 1).map(String::as_str).collect();
-                return Err(format!("invalid sub-path: /{}", reached.join("/")));
-            }
+        let Value::Object(members) = member else {
+            let reached: Vec<&str> = path.iter().take(depth + 1).map(String::as_str).collect();
+            return Err(format!("invalid sub-path: /{}", reached.join("/")));
         };
+        here = members;
     }
     here.insert(last.clone(), value);
     Ok(())
@@ -46,7 +44,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
@@ -71,8 +69,8 @@ mod tests {
             ("scalar for object", json!({"a": {"b": 2}}), json!({"a": 1}), json!({"a": 1})),
             ("null of nothing", json!({"a": 1}), json!({"b": null}), json!({"a": 1})),
         ] {
-            let mut whole = object(before);
-            merge(&mut whole, object(change));
+            let mut whole = object(&before);
+            merge(&mut whole, object(&change));
             assert_eq!(Value::Object(whole).to_string(), after.to_string(), "{row}");
         }
     }
@@ -87,7 +85,7 @@ mod tests {
             ("into an array", "l/0", Err("invalid sub-path: /l")),
             ("through a scalar", "u/nodes/a/b", Err("invalid sub-path: /u/nodes/a")),
         ] {
-            let mut whole = object(json!({"u": {"nodes": {"a": 1}}, "l": [1], "s": 1}));
+            let mut whole = object(&json!({"u": {"nodes": {"a": 1}}, "l": [1], "s": 1}));
             let path: Vec<String> = path.split('/').map(str::to_owned).collect();
             let ended = replace(&mut whole, &path, json!(7)).map(|()| Value::Object(whole));
             assert_eq!(ended, want.map_err(str::to_owned), "{row}");

@@ -63,7 +63,7 @@ impl Target {
         let first = segments.next().unwrap_or_default();
         let second = segments.next();
         match (first.as_str(), second) {
-            ("plugins" | "schema", second) => Inspect::find(method, &first, second, segments.next()).map(Self::Inspect),
+            ("plugins" | "schema", second) => Inspect::find(method, &first, second.as_deref(), segments.next()).map(Self::Inspect),
             ("stream_routes", _) => {
                 Err(Answer::bad_request("stream mode is disabled, can not add stream routes").versioned())
             }
@@ -122,8 +122,8 @@ impl Place {
 }
 
 impl Inspect {
-    fn find(method: &Method, first: &str, second: Option<String>, third: Option<String>) -> Result<Self, Answer> {
-        match (method, first, second.as_deref(), third) {
+    fn find(method: &Method, first: &str, second: Option<&str>, third: Option<String>) -> Result<Self, Answer> {
+        match (method, first, second, third) {
             (&Method::POST, "schema", Some("validate"), Some(resource)) => Ok(Self::Validate(resource)),
             (&Method::GET, "plugins", Some("list"), None) => Ok(Self::PluginNames),
             (&Method::GET, "plugins", None, None) => Ok(Self::Plugins),

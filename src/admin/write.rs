@@ -122,7 +122,7 @@ impl Planner<'_> {
         let key = self.subject.key(&name);
         let earlier = self.state.get(&key)?;
         self.set_times(&mut object, earlier.as_ref().and_then(stored), false);
-        self.store(key, object, earlier.is_some())
+        Ok(self.store(key, object, earlier.is_some()))
     }
 
     fn post(&self, mut object: Map<String, Value>) -> Planned {
@@ -139,7 +139,7 @@ impl Planner<'_> {
         forbid_times(&object)?;
         let name = self.subject.check(self.state, &mut object)?;
         self.set_times(&mut object, None, false);
-        self.store(self.subject.key(&name), object, false)
+        Ok(self.store(self.subject.key(&name), object, false))
     }
 
     fn patch(
@@ -155,7 +155,7 @@ impl Planner<'_> {
         self.settle_id(&mut object)?;
         self.subject.check(self.state, &mut object)?;
         self.set_times(&mut object, Some(times), keep_update_time);
-        self.store(key, object, true)
+        Ok(self.store(key, object, true))
     }
 
     fn delete(&self, force: bool) -> Planned {
@@ -213,12 +213,12 @@ impl Planner<'_> {
         }
     }
 
-    fn store(&self, key: String, object: Map<String, Value>, replaces: bool) -> Planned {
+    fn store(&self, key: String, object: Map<String, Value>, replaces: bool) -> (Write, Outcome) {
         let value = Value::Object(object);
         let expires_unix_s = (self.ttl_s > 0).then(|| self.unix_s.saturating_add(self.ttl_s));
         let put = Op::Put { key: key.as_str().into(), value: value.to_string().into(), expires_unix_s };
         let outcome = if replaces { Outcome::Replaced { key, value } } else { Outcome::Created { key, value } };
-        Ok((vec![put], outcome))
+        (vec![put], outcome)
     }
 }
 

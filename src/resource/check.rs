@@ -159,13 +159,12 @@ pub fn forbid_times(object: &Map<String, Value>) -> Result<(), String> {
 /// Refuses the deletion of what others refer to (spec/admin-api §8).
 pub fn forbid_use(kind: &Kind, prefix: &str, key: &str, state: &dyn State) -> Result<(), Refusal> {
     let Some(in_use_word) = kind.in_use_word else { return Ok(()) };
-    for referrer in state.referrers(key) {
-        let path = referrer.strip_prefix(prefix).unwrap_or(&referrer).trim_start_matches('/');
-        let (directory, id) = path.split_once('/').unwrap_or((path, ""));
-        let word = Kind::in_directory(directory).map_or(directory, |kind| kind.word);
-        return Err(format!("can not delete this {in_use_word}, {word} [{id}] is still using it now").into());
-    }
-    Ok(())
+    let referrers = state.referrers(key);
+    let Some(referrer) = referrers.first() else { return Ok(()) };
+    let path = referrer.strip_prefix(prefix).unwrap_or(referrer).trim_start_matches('/');
+    let (directory, id) = path.split_once('/').unwrap_or((path, ""));
+    let word = Kind::in_directory(directory).map_or(directory, |kind| kind.word);
+    Err(format!("can not delete this {in_use_word}, {word} [{id}] is still using it now").into())
 }
 
 fn consumer_key_prefix(subject: &Subject<'_>, own: &str) -> Option<String> {

@@ -38,7 +38,7 @@ fn one(plugin: &PluginType, conf: &mut Value, holder: Holder) -> Result<(), Stri
     let mut is_disabled = false;
     if let Some(meta) = conf.get("_meta") {
         META.check(meta)
-            .and_then(|()| not_yet(meta))
+            .and_then(|()| supported(meta))
             .map_err(|inner| format!("property \"_meta\" validation failed: {inner}"))?;
         is_disabled = meta.get("disable") == Some(&Value::Bool(true));
     }
@@ -61,10 +61,17 @@ fn conf_of_side(plugin: &PluginType, conf: &mut Value, side: Side) -> Result<(),
     (plugin.check)(conf, side)
 }
 
-fn not_yet(meta: &Value) -> Result<(), String> {
-    match ["filter", "pre_function"].iter().find(|name| meta.get(**name).is_some()) {
-        Some(name) => Err(format!("property \"{name}\" is not supported")),
-        None => Ok(()),
+/// What the schema of `_meta` cannot say: what has no effect here yet, and that a priority is a whole number as it is
+/// read later.
+fn supported(meta: &Value) -> Result<(), String> {
+    if let Some(name) = ["filter", "pre_function"].iter().find(|name| meta.get(**name).is_some()) {
+        return Err(format!("property \"{name}\" is not supported"));
+    }
+    match meta.get("priority") {
+        Some(priority) if !priority.is_i64() => {
+            Err("property \"priority\" validation failed: wrong type: expected integer, got number".to_owned())
+        }
+        _ => Ok(()),
     }
 }
 

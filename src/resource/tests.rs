@@ -2,6 +2,7 @@ use super::check::forbid_times;
 use super::memory::Memory;
 use super::*;
 use serde_json::{Map, Value, json};
+use std::borrow::Borrow;
 
 fn state() -> Memory {
     Memory::holding([
@@ -45,9 +46,9 @@ fn every_schema_parses() {
 }
 
 /// A route with what it must have and `more`.
-fn route(more: Value) -> Value {
+fn route(more: impl Borrow<Value>) -> Value {
     let mut route = json!({"id": "1", "uri": "/", "upstream": {"nodes": {"a:80": 1}}});
-    route.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    route.as_object_mut().unwrap().extend(more.borrow().as_object().unwrap().clone());
     route
 }
 

@@ -103,7 +103,7 @@ struct Condition {
 #[derive(Debug)]
 enum Dependency {
     Members(Vec<String>),
-    Schema(Node),
+    Schema(Box<Node>),
 }
 
 #[derive(Debug)]

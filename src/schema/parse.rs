@@ -39,7 +39,7 @@ fn take(node: &mut Node, members: &Map<String, Value>, keyword: &str, operand: &
             for (name, rule) in &object(operand, at)? {
                 let dependency = match rule {
                     Value::Array(_) => Dependency::Members(names(rule, at)?),
-                    _ => Dependency::Schema(self::node(rule, &format!("{at}/{name}"))?),
+                    _ => Dependency::Schema(boxed(rule, &format!("{at}/{name}"))?),
                 };
                 node.dependencies.push((name.clone(), dependency));
             }
@@ -67,10 +67,10 @@ fn take(node: &mut Node, members: &Map<String, Value>, keyword: &str, operand: &
         }
         "not" => node.not = Some(boxed(operand, at)?),
         "if" => node.condition = Some(Box::new(condition(members, operand, at)?)),
-        // `required` is laid over the properties when all are known; `then` and `else` came with their `if`.
-        "required" => {}
-        "then" | "else" if members.contains_key("if") => {}
-        "$schema" | "$id" | "$comment" | "title" | "description" | "default" | "examples" | "deprecated"
+        "then" | "else" if !members.contains_key("if") => return Err(format!("{at}: without an if")),
+        // `required` is laid over the properties when all are known; `then` and `else` came with their `if`; the others
+        // are for people and forms.
+        "required" | "then" | "else" | "$schema" | "$id" | "$comment" | "title" | "description" | "default" | "examples" | "deprecated"
         | "encrypt_fields" => {}
         _ => return Err(format!("{at}: unknown keyword")),
     }

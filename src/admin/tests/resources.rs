@@ -241,3 +241,33 @@ async fn a_consumer_takes_its_credentials_along_and_no_others() {
     );
     assert_eq!(api.put("/consumers/jack2/credentials/d", duplicate).await.status, 201, "the key is free again");
 }
+
+#[tokio::test]
+async fn a_ttl_is_stored_with_the_object_and_ends_with_the_next_write() {
+    let state = state().await;
+    let api = Api::of(state.clone(), "127.0.0.1");
+    let now = crate::base::clock::unix().as_secs();
+    let expiry = async || state.control.get("/apisix/routes/1").await.unwrap().unwrap().expires_unix_s;
+    api.call("PUT", "/routes/1?ttl=1000", route().to_string()).await;
+    assert!(expiry().await.is_some_and(|expires| (now + 1000..now + 1060).contains(&expires)));
+    api.call("PUT", "/routes/1?ttl=0", route().to_string()).await;
+    assert_eq!(expiry().await, None);
+    api.call("PATCH", "/routes/1?ttl=5.5", "{}").await;
+    assert!(expiry().await.is_some_and(|expires| (now + 6..now + 66).contains(&expires)));
+    assert_eq!(api.call("PUT", "/routes/1?ttl=soon", route().to_string()).await.status, 400);
+}
+
+#[test]
+fn a_write_that_is_not_live_or_not_stored_says_so() {
+    for (ended, want) in [
+        (
+            WriteError::NotLive { revision: 7, reason: "worker 1 is behind".to_owned() },
+            "503 {\"error_msg\":\"stored at revision 7, not yet live: worker 1 is behind\"}\n",
+        ),
+        (WriteError::Store(StoreError::Io("disk full".to_owned())), "503 {\"error_msg\":\"disk full\"}\n"),
+        (WriteError::Internal, "500 {\"error_msg\":\"internal error\"}\n"),
+    ] {
+        let answer = ended_as(Err(ended));
+        assert_eq!(format!("{} {}", answer.status().as_u16(), answer.body()), want);
+    }
+}
