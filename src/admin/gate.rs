@@ -48,6 +48,9 @@ impl Gate {
             role: key.role,
         };
         let is_open = !state.key_required || state.keys.is_empty();
+        if is_open {
+            tracing::warn!("the Admin API asks for no key: deployment.admin.admin_key is empty or not required");
+        }
         Self {
             allow: state.allow.clone(),
             keys: (!is_open).then(|| state.keys.iter().map(known).collect()),

@@ -63,7 +63,9 @@ impl Target {
         let first = segments.next().unwrap_or_default();
         let second = segments.next();
         match (first.as_str(), second) {
-            ("plugins" | "schema", second) => Inspect::find(method, &first, second.as_deref(), segments.next()).map(Self::Inspect),
+            ("plugins" | "schema", second) => {
+                Inspect::find(method, &first, second.as_deref(), segments.next()).map(Self::Inspect)
+            }
             ("stream_routes", _) => {
                 Err(Answer::bad_request("stream mode is disabled, can not add stream routes").versioned())
             }

@@ -3,11 +3,11 @@
 use super::*;
 use crate::snapshot::compile::Compiler;
 use crate::snapshot::feed::Feed;
+use crate::store::StoreError;
 use crate::store::memory::MemoryStore;
 use axum::Extension;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Request};
-use crate::store::StoreError;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

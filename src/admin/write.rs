@@ -234,3 +234,127 @@ fn stored(item: &Item) -> Option<Map<String, Value>> {
 fn generated_id(number: u64) -> String {
     format!("{number:020}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::target::{Target, segments};
+    use super::*;
+    use crate::resource::memory::Memory;
+    use proptest::prelude::*;
+
+    fn plan(state: &Memory, method: &Method, path: &str, body: Option<Value>) -> Result<(Write, Outcome), String> {
+        let segments = segments(&format!("/apisix/admin{path}")).unwrap();
+        let place = match Target::find(method, segments) {
+            Ok(Target::Resource(place)) => place,
+            other => return Err(format!("{other:?}")),
+        };
+        let change = Change::of(method, &place, body, false).map_err(|answer| answer.body().to_owned())?;
+        let command = Command { prefix: "/apisix".to_owned(), place, change, unix_s: 1000, ttl_s: 0 };
+        command.plan(state).map_err(|refusal| refusal.to_string())
+    }
+
+    fn any_member() -> impl Strategy<Value = (String, Value)> {
+        let names = prop::sample::select(vec![
+            "id",
+            "username",
+            "name",
+            "uri",
+            "uris",
+            "host",
+            "hosts",
+            "methods",
+            "upstream",
+            "upstream_id",
+            "nodes",
+            "plugins",
+            "labels",
+            "vars",
+            "status",
+            "priority",
+            "timeout",
+            "retries",
+            "create_time",
+            "remote_addr",
+            "group_id",
+            "x",
+        ]);
+        let values = prop::sample::select(vec![
+            json!(null),
+            json!(0),
+            json!(1),
+            json!(-1),
+            json!(1.0),
+            json!(1e300),
+            json!(true),
+            json!(""),
+            json!("a"),
+            json!("/"),
+            json!("../a"),
+            json!("$env://x"),
+            json!("$secret://../../y"),
+            json!([]),
+            json!(["a"]),
+            json!(["GET"]),
+            json!({}),
+            json!({"a": 1}),
+            json!({"a:80": 1}),
+            json!({"nodes": {}}),
+            json!({"nodes": [{"host": "a", "weight": 1}]}),
+            json!({"jwt-auth": {}}),
+            json!({"jwt-auth": {"key": "k", "secret": "s"}}),
+            json!([["arg_a", "==", "b"]]),
+            json!({"connect": 1, "send": 1, "read": 1}),
+        ]);
+        (names.prop_map(str::to_owned), values)
+    }
+
+    fn any_object() -> impl Strategy<Value = Value> {
+        let base = prop::sample::select(vec![
+            json!({}),
+            json!({"username": "jack"}),
+            json!({"uri": "/", "upstream_id": 1}),
+            json!({"nodes": {"a": 1}}),
+        ]);
+        (base, prop::collection::vec(any_member(), 0..4)).prop_map(|(mut base, members)| {
+            base.as_object_mut().unwrap().extend(members);
+            base
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Whatever is accepted is stored under one well-formed key of its directory and can be read back, and merging
+        /// nothing into it is accepted and changes nothing.
+        #[test]
+        fn what_is_accepted_is_sound(
+            directory in prop::sample::select(vec!["routes", "services", "upstreams", "consumers", "consumers/bob/credentials"]),
+            id in prop::sample::select(vec!["", "/1", "/a.b", "/jack", "/%2e%2e", "/a%2Fb", "/$env:"]),
+            object in any_object(),
+        ) {
+            let mut state = Memory::holding([
+                ("upstreams/1", json!({"nodes": {}})),
+                ("consumers/bob", json!({"username": "bob"})),
+            ]);
+            let path = format!("/{directory}{id}");
+            let Ok((write, outcome)) = plan(&state, &Method::PUT, &path, Some(object.clone())) else { return Ok(()) };
+            let [Op::Put { key, value, .. }] = &write[..] else { panic!("{write:?}") };
+            let name = key.strip_prefix(&format!("/apisix/{directory}/")).unwrap_or_default().to_owned();
+            prop_assert!(Id::is_valid(&name), "{key}");
+            let stored: Value = serde_json::from_str(value).unwrap();
+            for (member, sent) in object.as_object().unwrap() {
+                if member != "id" {
+                    prop_assert_eq!(&stored[member], sent);
+                }
+            }
+            let is_put = matches!(outcome, Outcome::Created { .. } | Outcome::Replaced { .. });
+            prop_assert!(is_put, "not a put");
+            state.commit(write.clone());
+            if !directory.starts_with("consumers") {
+                let (again, _) = plan(&state, &Method::PATCH, &format!("/{directory}/{name}"), Some(json!({}))).unwrap();
+                prop_assert_eq!(again, write);
+            }
+            plan(&state, &Method::DELETE, &format!("/{directory}/{name}"), None).map(|_| ()).unwrap();
+        }
+    }
+}

@@ -113,3 +113,95 @@ static META: LazyLock<Document> = LazyLock::new(|| {
         "additionalProperties": false,
     }))
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(holder: Holder, plugins: &Value) -> Result<Value, String> {
+        let mut object = Map::from_iter([("plugins".to_owned(), plugins.clone())]);
+        check(&mut object, holder).map(|()| object.remove("plugins").unwrap())
+    }
+
+    #[test]
+    fn jwt_auth_on_a_consumer() {
+        let dependent = "failed to validate dependent schema for \"algorithm\": value should match only one schema, but \
+                         matches none";
+        for (row, conf, want) in [
+            ("key missing", json!({}), "property \"key\" is required"),
+            (
+                "key a number",
+                json!({"key": 1}),
+                "property \"key\" validation failed: wrong type: expected string, got number",
+            ),
+            (
+                "key empty",
+                json!({"key": ""}),
+                "property \"key\" validation failed: string too short, expected at least 1, got 0",
+            ),
+            ("no public key", json!({"key": "k", "algorithm": "ES256"}), dependent),
+            (
+                "secret not base64",
+                json!({"key": "k", "secret": "-", "base64_secret": true}),
+                "base64_secret required but the secret is not in base64 format",
+            ),
+        ] {
+            for holder in [Holder::Consumer, Holder::Credential] {
+                let text = checked(holder, &json!({"jwt-auth": conf})).unwrap_err();
+                let prefix =
+                    "invalid plugins configuration: failed to check the configuration of plugin jwt-auth err: ";
+                assert_eq!(text.strip_prefix(prefix), Some(want), "{row}");
+            }
+        }
+        let references = json!({"jwt-auth": {"key": "$env://K", "secret": "$secret://vault/1/s", "algorithm": "$ENV://A", "base64_secret": true}});
+        assert_eq!(checked(Holder::Credential, &references).as_ref(), Ok(&references), "left as they are");
+    }
+
+    #[test]
+    fn a_missing_secret_is_generated_for_consumers_only() {
+        let sent = json!({"jwt-auth": {"key": "k"}});
+        let completed = checked(Holder::Credential, &sent).unwrap();
+        assert_eq!(completed["jwt-auth"]["secret"].as_str().map(str::len), Some(44), "{completed}");
+        assert_eq!(checked(Holder::Route, &sent).as_ref(), Ok(&sent));
+    }
+
+    #[test]
+    fn a_broken_configuration_may_be_switched_off() {
+        let broken = |disable: Value| json!({"jwt-auth": {"realm": 1, "_meta": {"disable": disable}}});
+        assert_eq!(
+            checked(Holder::Route, &broken(json!(false))).unwrap_err(),
+            "failed to check the configuration of plugin jwt-auth err: property \"realm\" validation failed: wrong type: \
+             expected string, got number"
+        );
+        assert_eq!(checked(Holder::Route, &broken(json!(true))).as_ref(), Ok(&broken(json!(true))));
+        assert_eq!(
+            checked(Holder::Route, &broken(json!("yes"))).unwrap_err(),
+            "failed to check the configuration of plugin jwt-auth err: property \"_meta\" validation failed: property \
+             \"disable\" validation failed: wrong type: expected boolean, got string"
+        );
+    }
+
+    #[test]
+    fn meta_takes_what_is_read_later() {
+        for (meta, want) in [
+            (json!({"priority": -5, "error_response": "x"}), "ok"),
+            (
+                json!({"priority": 1.0}),
+                "property \"priority\" validation failed: wrong type: expected integer, got number",
+            ),
+            (
+                json!({"error_response": 1}),
+                "property \"error_response\" validation failed: value should match only one schema, but matches none",
+            ),
+            (json!({"pre_function": "return 1"}), "property \"pre_function\" is not supported"),
+            (json!({"filter": [["arg_a", "==", "1"]]}), "property \"filter\" is not supported"),
+            (json!([]), "wrong type: expected object, got table"),
+        ] {
+            let text =
+                checked(Holder::Route, &json!({"jwt-auth": {"_meta": meta}})).map_or_else(|text| text, |_| "ok".into());
+            let prefix =
+                "failed to check the configuration of plugin jwt-auth err: property \"_meta\" validation failed: ";
+            assert_eq!(text.strip_prefix(prefix).unwrap_or(&text), want, "{meta}");
+        }
+    }
+}

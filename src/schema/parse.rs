@@ -70,8 +70,8 @@ fn take(node: &mut Node, members: &Map<String, Value>, keyword: &str, operand: &
         "then" | "else" if !members.contains_key("if") => return Err(format!("{at}: without an if")),
         // `required` is laid over the properties when all are known; `then` and `else` came with their `if`; the others
         // are for people and forms.
-        "required" | "then" | "else" | "$schema" | "$id" | "$comment" | "title" | "description" | "default" | "examples" | "deprecated"
-        | "encrypt_fields" => {}
+        "required" | "then" | "else" | "$schema" | "$id" | "$comment" | "title" | "description" | "default"
+        | "examples" | "deprecated" | "encrypt_fields" => {}
         _ => return Err(format!("{at}: unknown keyword")),
     }
     Ok(())
