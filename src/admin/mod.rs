@@ -2,8 +2,8 @@
 //!
 //! In: HTTP/1.1 requests on a listener of its own, each with a key. Out: what is stored, or one write handed to
 //! [`Control`] whose checks run on the state as it is when the write's turn comes; the answer leaves once the write is
-//! durable and live on every worker. Everything that decides ([`write`], [`list`], [`target`], [`gate`]) is a function
-//! of its arguments; only this file and [`serve`] wait. It never logs a key, a body or a secret.
+//! durable and live on every worker. Everything that decides (gate, target, write, list) is a function of its
+//! arguments; only this file and `serve` wait. It never logs a key, a body or a secret.
 
 mod answer;
 mod body;
@@ -81,7 +81,7 @@ pub enum Role {
     Viewer,
 }
 
-/// The Admin API as a service. Requests must carry [`ConnectInfo<SocketAddr>`], as [`serve`] sees to: without it an
+/// The Admin API as a service. Requests must carry [`ConnectInfo<SocketAddr>`], as [`serve()`] sees to: without it an
 /// allow list refuses them.
 pub fn router(state: AdminState) -> Router {
     let gate = Gate::new(&state);
@@ -150,7 +150,7 @@ impl Admin {
 
     async fn write(&self, place: Place, change: Change, ttl_s: u64, method: &Method, caller: Caller) -> Answer {
         let unix_s = crate::base::clock::unix().as_secs();
-        let path = format!("{}/{}", place.kind.directory, place.id.as_deref().unwrap_or_default());
+        let path = place.kind.directory_key("", place.parent.as_deref()) + place.id.as_deref().unwrap_or_default();
         let command = Command { prefix: self.state.prefix.clone(), place, change, unix_s, ttl_s };
         let ended = self.state.control.write(move |view| command.plan(view)).await;
         let revision = match &ended {

@@ -268,7 +268,7 @@ fn any_schema() -> impl Strategy<Value = Value> {
             inner.clone().prop_map(|schema| json!({"not": schema})),
             inner.clone().prop_map(|schema| json!({"items": schema, "uniqueItems": true})),
             inner.prop_map(
-                |schema| json!({"properties": {"a": schema.clone()}, "additionalProperties": schema, "required": ["b"]})
+                |schema| json!({"properties": {"a": schema}, "additionalProperties": schema, "required": ["b"]})
             ),
         ]
     })
