@@ -70,10 +70,7 @@ fn is_normal(path: &[u8]) -> bool {
     }
     memchr_iter(b'/', path).all(|slash| {
         let segment = path.get(slash + 1..).unwrap_or_default();
-        match segment {
-            [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..] => false,
-            _ => true,
-        }
+        !matches!(segment, [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..])
     })
 }
 

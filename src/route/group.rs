@@ -36,18 +36,16 @@ impl Group {
         let Some(pattern) = candidate.pattern() else { return };
         let literal = pattern.literal();
         let candidates = if pattern.is_exact() { self.exact.get_mut(literal) } else { self.prefixes.entry(literal) };
-        match candidates {
-            Some(candidates) => candidates.add(candidate),
-            None => {
-                let is_exact = pattern.is_exact();
-                let key: Box<[u8]> = literal.into();
-                let candidates = Candidates { first: candidate, rest: Vec::new() };
-                if is_exact {
-                    self.exact.insert(key, candidates);
-                } else {
-                    self.prefixes.insert(&key, candidates);
-                }
-            }
+        if let Some(candidates) = candidates {
+            candidates.add(candidate);
+            return;
+        }
+        let (key, is_exact) = (Box::<[u8]>::from(literal), pattern.is_exact());
+        let candidates = Candidates { first: candidate, rest: Vec::new() };
+        if is_exact {
+            self.exact.insert(key, candidates);
+        } else {
+            self.prefixes.insert(&key, candidates);
         }
     }
 

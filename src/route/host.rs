@@ -49,7 +49,7 @@ impl HostPattern {
             return None;
         }
         let has_port = without_port(host.as_bytes()).len() < host.len();
-        Some(Self { is_suffix, has_port, text })
+        Some(Self { text, is_suffix, has_port })
     }
 
     /// The text, lower case.

@@ -29,7 +29,7 @@ pub struct Route {
     pub service_id: Option<Box<str>>,
     /// What must hold for the route to be taken.
     pub rule: Rule,
-    /// Plugins of route, plugin_config and service, merged by name (spec/consumers-credentials-secrets §4).
+    /// Plugins of route, `plugin_config` and service, merged by name (spec/consumers-credentials-secrets §4).
     pub chain: Arc<Chain>,
     /// Where its requests go.
     pub target: Target,

@@ -178,18 +178,14 @@ impl<V> PrefixMap<V> {
     }
 
     fn store(&mut self, node: Node<V>) -> u32 {
-        match self.free.pop() {
-            Some(at) => {
-                if let Some(slot) = self.node_mut(at) {
-                    *slot = node;
-                }
-                at
+        if let Some(at) = self.free.pop() {
+            if let Some(slot) = self.node_mut(at) {
+                *slot = node;
             }
-            None => {
-                self.nodes.push(node);
-                (self.nodes.len() - 1) as u32
-            }
+            return at;
         }
+        self.nodes.push(node);
+        (self.nodes.len() - 1) as u32
     }
 
     fn release(&mut self, at: u32) {

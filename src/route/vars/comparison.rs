@@ -154,12 +154,13 @@ fn number(text: &[u8]) -> Option<f64> {
         b'+' => (1.0, text.get(1..)?),
         _ => (1.0, text),
     };
-    let magnitude = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => u64::from_str_radix(hex, 16).ok()? as f64,
-        Some(_) => return None,
+    let magnitude = if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        let is_hex = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u64::from_str_radix(hex, 16).ok().filter(|_| is_hex)? as f64
+    } else {
         // The first byte tells digits from a second sign and from the words that Rust takes for numbers.
-        None if digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') => digits.parse().ok()?,
-        None => return None,
+        let is_decimal = digits.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+        digits.parse().ok().filter(|_| is_decimal)?
     };
     Some(sign * magnitude)
 }
