@@ -217,8 +217,8 @@ fn candidates_come_in_order() {
             "longer text among equal literal parts",
             "h",
             "/a/x/b",
-            "inner",
-            vec![short(), Sketch::new("inner", &["/a/*/b"], &[])],
+            "to-b",
+            vec![short(), Sketch::new("to-b", &["/a/*/b"], &[])],
         ),
         (
             "byte order of the id at last",

@@ -37,7 +37,7 @@ pub enum Variable {
     Field(Box<[u8]>),
     /// `arg_<name>`: the first query argument of that name, decoded.
     Argument(Box<[u8]>),
-    /// `cookie_<name>`: the last cookie of that name, as jwt-auth reads them (spec/jwt-auth §4).
+    /// `cookie_<name>`: the last cookie of that name, as jwt-auth reads them (spec/jwt-auth §3).
     Cookie(Box<[u8]>),
     /// Any other name; always absent.
     Unknown,
