@@ -224,15 +224,15 @@ mod tests {
         names("authorization", "jwt", "jwt")
     }
 
-    type Found = Option<(Place, Result<Vec<u8>, TokenError>)>;
+    type Found = (Place, Result<Vec<u8>, TokenError>);
 
-    fn find(request: &OwnedRequest, names: &Names) -> Found {
+    fn find(request: &OwnedRequest, names: &Names) -> Option<Found> {
         let mut argument = b"left over".to_vec();
         locate(&request.view(), names, &mut argument).map(|located| (located.place, located.token.map(<[u8]>::to_vec)))
     }
 
     fn found(place: Place, token: &str) -> Found {
-        Some((place, Ok(token.as_bytes().to_vec())))
+        (place, Ok(token.as_bytes().to_vec()))
     }
 
     fn get(target: &str) -> OwnedRequest {
@@ -243,21 +243,25 @@ mod tests {
     fn the_first_place_present_wins() {
         let cases = [
             ("nothing", get("/"), None),
-            ("header", get("/").field("Authorization", "T"), found(Place::Header, "T")),
+            ("header", get("/").field("Authorization", "T"), Some(found(Place::Header, "T"))),
             (
                 "header before all",
                 get("/?jwt=Q").field("Cookie", "jwt=C").field("authorization", "H"),
-                found(Place::Header, "H"),
+                Some(found(Place::Header, "H")),
             ),
-            ("empty header", get("/?jwt=Q").field("Authorization", ""), found(Place::Header, "")),
-            ("basic header", get("/?jwt=Q").field("Authorization", "Basic eA=="), found(Place::Header, "Basic eA==")),
-            ("query before cookie", get("/?jwt=Q").field("Cookie", "jwt=C"), found(Place::Query, "Q")),
+            ("empty header", get("/?jwt=Q").field("Authorization", ""), Some(found(Place::Header, ""))),
+            (
+                "basic header",
+                get("/?jwt=Q").field("Authorization", "Basic eA=="),
+                Some(found(Place::Header, "Basic eA==")),
+            ),
+            ("query before cookie", get("/?jwt=Q").field("Cookie", "jwt=C"), Some(found(Place::Query, "Q"))),
             (
                 "bad query hides the cookie",
                 get("/?jwt").field("Cookie", "jwt=C"),
                 Some((Place::Query, Err(TokenError::ArgumentBare))),
             ),
-            ("cookie", get("/?x=1").field("Cookie", "jwt=C"), found(Place::Cookie, "C")),
+            ("cookie", get("/?x=1").field("Cookie", "jwt=C"), Some(found(Place::Cookie, "C"))),
         ];
         for (name, request, want) in cases {
             assert_eq!(find(&request, &defaults()), want, "{name}");
@@ -278,9 +282,9 @@ mod tests {
         ];
         for (value, want) in cases {
             let request = get("/").field("Authorization", value);
-            assert_eq!(find(&request, &defaults()), found(Place::Header, want), "{value:?}");
+            assert_eq!(find(&request, &defaults()), Some(found(Place::Header, want)), "{value:?}");
             let request = get("/").field("X-Token", value);
-            assert_eq!(find(&request, &names("x-token", "jwt", "jwt")), found(Place::Header, want), "{value:?}");
+            assert_eq!(find(&request, &names("x-token", "jwt", "jwt")), Some(found(Place::Header, want)), "{value:?}");
         }
     }
 
@@ -296,11 +300,11 @@ mod tests {
         ];
         for (configured, sent, want) in cases {
             let request = get("/").field(sent, "T");
-            let want = if want { found(Place::Header, "T") } else { None };
+            let want = want.then(|| found(Place::Header, "T"));
             assert_eq!(find(&request, &names(configured, "jwt", "jwt")), want, "{configured} for {sent}");
         }
         let twice = get("/").field("Authorization", "first").field("authorization", "second");
-        assert_eq!(find(&twice, &defaults()), found(Place::Header, "first"));
+        assert_eq!(find(&twice, &defaults()), Some(found(Place::Header, "first")));
     }
 
     #[test]
@@ -334,7 +338,7 @@ mod tests {
             assert_eq!(got, want.map(|token| (Place::Query, token)), "{query}");
         }
         assert_eq!(find(&get("/?=T&"), &names("authorization", "", "jwt")), None, "an empty name is found nowhere");
-        assert_eq!(find(&get("/?a+b=T"), &names("authorization", "a b", "jwt")), found(Place::Query, "T"));
+        assert_eq!(find(&get("/?a+b=T"), &names("authorization", "a b", "jwt")), Some(found(Place::Query, "T")));
     }
 
     #[test]
@@ -363,10 +367,10 @@ mod tests {
         ];
         for (line, want) in cases {
             let request = get("/").field("Cookie", line);
-            assert_eq!(find(&request, &defaults()), want.and_then(|token| found(Place::Cookie, token)), "{line:?}");
+            assert_eq!(find(&request, &defaults()), want.map(|token| found(Place::Cookie, token)), "{line:?}");
         }
         let lines = get("/").field("cookie", "jwt=first; a=b").field("Cookie", "jwt=second").field("Cookie", "c=d");
-        assert_eq!(find(&lines, &defaults()), found(Place::Cookie, "second"));
+        assert_eq!(find(&lines, &defaults()), Some(found(Place::Cookie, "second")));
     }
 
     fn hidden(request: &OwnedRequest, names: &Names, place: Place) -> Edits {

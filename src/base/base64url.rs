@@ -18,13 +18,11 @@ pub struct DecodeError;
 #[inline]
 pub fn decode_into<'d>(encoded: &[u8], decoded: &'d mut Vec<u8>) -> Result<&'d mut [u8], DecodeError> {
     decoded.clear();
-    match URL_SAFE_NO_PAD.decode_append(encoded, decoded) {
-        Ok(()) => Ok(decoded),
-        Err(_) => {
-            decoded.clear();
-            Err(DecodeError)
-        }
+    if URL_SAFE_NO_PAD.decode_append(encoded, decoded).is_err() {
+        decoded.clear();
+        return Err(DecodeError);
     }
+    Ok(decoded)
 }
 
 #[cfg(test)]

@@ -204,6 +204,13 @@ mod tests {
     }
 
     #[test]
+    fn numbers_beyond_a_float_are_refused() {
+        for json in ["1e309", "-1e400", "1e99999999999", &"9".repeat(400)] {
+            assert_eq!(read(format!("{{\"exp\":{json}}}").as_bytes()), Err(JsonError::Syntax), "{json}");
+        }
+    }
+
+    #[test]
     fn numbers_beyond_64_bits_are_numbers() {
         for (json, want) in [
             ("18446744073709551615", 18_446_744_073_709_551_615.0),
