@@ -30,8 +30,11 @@ impl fmt::Display for Rejected {
     }
 }
 
-/// Reads a stored value.
+/// Reads a stored value, which must be a JSON object: an array would be read as the members in their order.
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Rejected> {
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(Rejected("not a JSON object".into()));
+    }
     serde_json::from_str(text).map_err(|error| Rejected::json(&error))
 }
 
@@ -42,7 +45,7 @@ mod tests {
 
     #[test]
     fn reasons_quote_nothing() {
-        for text in [r#"{"username": "u", "plugins": "hunter2"}"#, "{\"username\": hunter2", "hunter2", ""] {
+        for text in [r#"{"username": "u", "plugins": "hunter2"}"#, "{\"username\": hunter2", "[\"hunter2\"]", ""] {
             let Err(reason) = read::<ConsumerSpec>(text) else { panic!("{text:?} was read") };
             assert!(!reason.to_string().contains("hunter2"), "{reason}");
         }
