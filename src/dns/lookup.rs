@@ -31,19 +31,20 @@ pub(super) struct Answer {
 
 impl Lookup {
     /// Prepares look-ups with the servers of `options` or the system's.
-    pub(super) fn new(options: &ResolverOptions, hosts: &Path) -> Result<Self, String> {
-        let (config, mut settings) = configuration(options);
+    pub(super) fn new(options: ResolverOptions, hosts: &Path) -> Result<Self, String> {
+        let ResolverOptions { servers, timeout_s, search, valid_s: _ } = options;
+        let (config, mut settings) = configuration(&servers);
         settings.cache_size = 0;
         // Read by ourselves: hickory reads it once.
         settings.use_hosts_file = ResolveHosts::Never;
-        if let Some(timeout_s) = options.timeout_s {
+        if let Some(timeout_s) = timeout_s {
             settings.timeout = Duration::from_secs(timeout_s.clamp(1, TIMEOUT_S_MAX));
         }
         let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
             .with_options(settings)
             .build()
             .map_err(|error| format!("resolver: {error}"))?;
-        Ok(Self { resolver, hosts: Mutex::new(Hosts::new(hosts)), search: options.search })
+        Ok(Self { resolver, hosts: Mutex::new(Hosts::new(hosts)), search })
     }
 
     /// The addresses of `name` (lower case). A record type that fails for another reason than that there are no such
@@ -83,7 +84,7 @@ impl Answer {
 }
 
 /// Servers and search list. Where `/etc/resolv.conf` names no server the local host is asked, as resolv.conf(5) says.
-fn configuration(options: &ResolverOptions) -> (ResolverConfig, ResolverOpts) {
+fn configuration(servers: &[SocketAddr]) -> (ResolverConfig, ResolverOpts) {
     let nothing = || (ResolverConfig::from_name_servers(Vec::new()), ResolverOpts::default());
     let (config, settings) = match std::fs::read(RESOLV_CONF_PATH).map(parse_resolv_conf) {
         Ok(Ok(system)) => system,
@@ -94,7 +95,7 @@ fn configuration(options: &ResolverOptions) -> (ResolverConfig, ResolverOpts) {
         Err(_) => nothing(),
     };
     let local = [SocketAddr::from((Ipv4Addr::LOCALHOST, DNS_PORT))];
-    let servers = match (options.servers.as_slice(), config.name_servers()) {
+    let servers = match (servers, config.name_servers()) {
         ([], []) => &local,
         ([], _) => return (config, settings),
         (configured, _) => configured,

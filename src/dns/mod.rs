@@ -88,11 +88,11 @@ impl Resolver {
             retry_min: RETRY_MIN,
             retry_max: RETRY_MAX,
         };
-        Self::start_with(&options, pace, Path::new(HOSTS_PATH), results)
+        Self::start_with(options, pace, Path::new(HOSTS_PATH), results)
     }
 
     fn start_with(
-        options: &ResolverOptions,
+        options: ResolverOptions,
         pace: Pace,
         hosts: &Path,
         results: mpsc::UnboundedSender<Resolution>,

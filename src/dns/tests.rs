@@ -75,7 +75,7 @@ fn answer(query: &[u8], zone: &Zone) -> Option<Vec<u8>> {
 fn start(server: &Server, pace: Pace) -> (Resolver, mpsc::UnboundedReceiver<Resolution>) {
     let (results, receiver) = mpsc::unbounded_channel();
     let options = ResolverOptions { servers: vec![server.address], timeout_s: Some(1), ..ResolverOptions::default() };
-    (Resolver::start_with(&options, pace, Path::new("/nonexistent"), results).unwrap(), receiver)
+    (Resolver::start_with(options, pace, Path::new("/nonexistent"), results).unwrap(), receiver)
 }
 
 /// As in production, a hundred times as fast.
@@ -184,7 +184,7 @@ async fn the_hosts_file_comes_first_and_its_edits_are_seen() {
     let (results, mut receiver) = mpsc::unbounded_channel();
     let options = ResolverOptions { servers: vec![server.address], ..ResolverOptions::default() };
     let pace = Pace { valid: Some(Duration::from_millis(10)), ..fast() };
-    let resolver = Resolver::start_with(&options, pace, &hosts, results).unwrap();
+    let resolver = Resolver::start_with(options, pace, &hosts, results).unwrap();
     resolver.want("node.test");
     assert_eq!(next(&mut receiver).await, resolution("node.test", &["192.0.2.1"]));
     assert_eq!(server.queries.load(Ordering::Relaxed), 0, "nobody was asked");

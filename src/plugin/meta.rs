@@ -135,7 +135,7 @@ mod tests {
             ),
             (
                 json!({"_meta": {"error_response": {"b": 1, "a": 2}}}),
-                Ok(Meta { error_response: Some(b"{\"b\":1,\"a\":2}\n".as_slice().into()), ..plain.clone() }),
+                Ok(Meta { error_response: Some(b"{\"b\":1,\"a\":2}\n".as_slice().into()), ..plain }),
             ),
             (json!({"_meta": []}), Err("_meta must be an object")),
             (json!({"_meta": {"disable": 1}}), Err("_meta.disable must be a boolean")),

@@ -24,7 +24,7 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Consumers {
     /// By whole key.
-    consumers: HashMap<Arc<str>, Entry>,
+    by_key: HashMap<Arc<str>, Entry>,
     /// By whole key; also those whose consumer does not exist (yet).
     credentials: BTreeMap<Arc<str>, CredentialEntry>,
     groups: HashMap<Box<str>, Arc<PluginSet>>,
@@ -89,15 +89,15 @@ impl Consumers {
             logins: logins.into(),
             links: Arc::default(),
         };
-        let before = self.consumers.remove(key);
+        let before = self.by_key.remove(key);
         self.move_entry(key, before.as_ref(), Some(&entry));
-        self.consumers.insert(Arc::clone(key), entry);
+        self.by_key.insert(Arc::clone(key), entry);
         Ok(())
     }
 
     /// The consumer at `key` went. Its credentials cannot be used until it is back.
     pub(super) fn remove_consumer(&mut self, key: &Arc<str>) {
-        if let Some(before) = self.consumers.remove(key) {
+        if let Some(before) = self.by_key.remove(key) {
             self.move_entry(key, Some(&before), None);
         }
     }
@@ -160,7 +160,7 @@ impl Consumers {
         for (_, credential) in credentials_of(&self.credentials, key) {
             self.logins.touch(&credential.login);
         }
-        let Some(entry) = self.consumers.get_mut(key) else {
+        let Some(entry) = self.by_key.get_mut(key) else {
             let username = key.strip_prefix(prefix).and_then(|rest| rest.strip_prefix("/consumers/"));
             out.changes.push(Change::Consumer { username: username.unwrap_or_default().into(), consumer: None });
             return;
@@ -217,10 +217,10 @@ impl Consumers {
     fn claim<'a>(&'a self, name: &LoginName, key: &'a str) -> Option<Claim<'a>> {
         if let Some(CredentialEntry { revision, login }) = self.credentials.get(key) {
             let (consumer_key, credential_id) = key.rsplit_once(BETWEEN)?;
-            let consumer = self.consumers.get(consumer_key)?;
+            let consumer = self.by_key.get(consumer_key)?;
             return Some(Claim { revision: *revision, consumer, login, credential_id: Some(credential_id) });
         }
-        let consumer = self.consumers.get(key)?;
+        let consumer = self.by_key.get(key)?;
         let login = consumer.logins.iter().find(|login| login.plugin == name.plugin && login.lookup == name.lookup)?;
         Some(Claim { revision: consumer.revision, consumer, login, credential_id: None })
     }

@@ -57,7 +57,7 @@ pub struct Compiler {
     global_rules: BTreeMap<Box<str>, Arc<PluginSet>>,
 }
 
-/// An object that only carries plugins: plugin_config, consumer group, global rule.
+/// An object that only carries plugins: plugin config, consumer group, global rule.
 #[derive(serde::Deserialize)]
 struct PluginsSpec {
     #[serde(default)]

@@ -177,7 +177,9 @@ fn reduce_weights(nodes: &mut [Node]) {
     for group in nodes.chunk_by_mut(|one, other| one.priority == other.priority) {
         let divisor = group.iter().fold(0, |divisor, node| greatest_common_divisor(divisor, node.weight));
         if divisor > 1 {
-            group.iter_mut().for_each(|node| node.weight /= divisor);
+            for node in group {
+                node.weight /= divisor;
+            }
         }
     }
 }
@@ -235,7 +237,10 @@ mod tests {
         compile("/upstreams/1", &serde_json::from_value(spec).unwrap(), KeepalivePool::default())
     }
 
-    fn brief(spec: Value) -> Result<Vec<(String, u16, u32, usize, String)>, String> {
+    /// Host, port, weight, number of addresses, rendered host.
+    type Brief = (String, u16, u32, usize, String);
+
+    fn brief(spec: Value) -> Result<Vec<Brief>, String> {
         Ok(compiled(spec)?
             .nodes
             .into_iter()

@@ -1,6 +1,6 @@
-//! Routes with what they refer to: services and plugin_configs (spec/routing-and-upstreams §4).
+//! Routes with what they refer to: services and plugin configs (spec/routing-and-upstreams §4).
 //!
-//! A route is compiled when it changes and when its service or plugin_config does; each at most once per batch of
+//! A route is compiled when it changes and when its service or plugin config does; each at most once per batch of
 //! events. What a route needs for that is kept with its plugins built and its upstream compiled.
 
 use super::dependents::Dependents;
@@ -20,10 +20,10 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Routes, services and plugin_configs.
+/// Routes, services and plugin configs.
 #[derive(Default)]
 pub(super) struct Routes {
-    routes: HashMap<Arc<str>, Entry>,
+    by_id: HashMap<Arc<str>, Entry>,
     services: HashMap<Box<str>, Service>,
     plugin_configs: HashMap<Box<str>, Arc<PluginSet>>,
     by_service: Dependents,
@@ -65,7 +65,7 @@ impl Routes {
         let is_foreign = has_foreign_member(&value);
         let has_script_id = value.get("script_id").is_some();
         let mut spec: RouteSpec = serde_json::from_value(value).map_err(|error| Rejected::json(&error))?;
-        if is_foreign && self.routes.contains_key(id) {
+        if is_foreign && self.by_id.contains_key(id) {
             return Err(Rejected("a member is unknown and could be a condition".into()));
         }
         if spec.status == Some(0) {
@@ -81,7 +81,7 @@ impl Routes {
 
         let key = format!("/routes/{id}");
         let id: Arc<str> = id.into();
-        let before = self.routes.remove(&id);
+        let before = self.by_id.remove(&id);
         let reference = |entry: &Option<Entry>, of: fn(&RouteSpec) -> &Option<Id>| {
             entry.as_ref().and_then(|entry| of(&entry.spec).clone()).map(|Id(id)| id)
         };
@@ -94,14 +94,14 @@ impl Routes {
         let source =
             upstreams.source(&key, source_before, spec.upstream_id.as_ref(), spec.upstream.take().as_ref(), out);
         let plugins = catalog.build(&key, std::mem::take(&mut spec.plugins));
-        self.routes.insert(Arc::clone(&id), Entry { spec, plugins, source, timeouts, is_foreign, is_live });
+        self.by_id.insert(Arc::clone(&id), Entry { spec, plugins, source, timeouts, is_foreign, is_live });
         self.dirty.insert(id);
         Ok(())
     }
 
     /// The object `routes/{id}` went, or is switched off.
     pub(super) fn remove_route(&mut self, upstreams: &mut Upstreams, id: &str, out: &mut Compiled) {
-        let Some((id, entry)) = self.routes.remove_entry(id) else { return };
+        let Some((id, entry)) = self.by_id.remove_entry(id) else { return };
         self.by_service.move_to(&id, text_of(entry.spec.service_id.as_ref()), None);
         self.by_plugin_config.move_to(&id, text_of(entry.spec.plugin_config_id.as_ref()), None);
         upstreams.release(entry.source, out);
@@ -150,9 +150,9 @@ impl Routes {
     /// Compiles every route that the batch touched.
     pub(super) fn compile_dirty(&mut self, out: &mut Compiled) {
         for id in std::mem::take(&mut self.dirty) {
-            let Some(entry) = self.routes.get(&id) else { continue };
+            let Some(entry) = self.by_id.get(&id) else { continue };
             let route = self.compile(&id, entry);
-            let Some(entry) = self.routes.get_mut(&id) else { continue };
+            let Some(entry) = self.by_id.get_mut(&id) else { continue };
             let was_live = std::mem::replace(&mut entry.is_live, route.is_some());
             if route.is_some() || was_live {
                 out.changes.push(Change::Route { id, route });
