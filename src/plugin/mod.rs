@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub mod chain;
 pub mod jwt_auth;
+pub mod meta;
 pub mod registry;
 
 pub use chain::Chain;
