@@ -66,7 +66,8 @@ pub(super) fn read(section: &mut Section) -> Result<Reading, Fault> {
         address
     };
     let allow = section.networks("allow_admin")?;
-    let required = section.switch("admin_key_required")?;
+    // Only an explicit false opens it: an `admin:` whose keys are all commented out must not.
+    let required = section.switch_if_present("admin_key_required")?.unwrap_or(true);
     let entries = section.list("admin_key")?;
     if let Some(version) = section.text("admin_api_version")?
         && version != "v3"
@@ -102,7 +103,8 @@ fn read_keys(section: &Section, entries: Vec<Value>) -> Result<Vec<AdminKey>, Fa
             return Err(section.unfit(&place, "a mapping with name, key and role", kind(&entry)));
         };
         let mut entry = Section::root(table);
-        let unfit = |field: &str, expected: &str, found: &str| section.unfit(&format!("{place}.{field}"), expected, found);
+        let unfit =
+            |field: &str, expected: &str, found: &str| section.unfit(&format!("{place}.{field}"), expected, found);
         let role = match entry.take("role") {
             Some(Value::String(role)) if role == "admin" => AdminRole::Admin,
             Some(Value::String(role)) if role == "viewer" => AdminRole::Viewer,

@@ -125,7 +125,11 @@ const KEYS: &[Key] = &[
     idle("nginx_config.http_admin_configuration_snippet", &["\"\""], NGINX_TEXT),
     idle("nginx_config.http_end_configuration_snippet", &["\"\""], NGINX_TEXT),
     idle("nginx_config.stream_configuration_snippet", &["\"\""], NGINX_TEXT),
-    refused("nginx_config.http.real_ip_recursive", &["\"off\"", "false"], "only the last address is read; expected off"),
+    refused(
+        "nginx_config.http.real_ip_recursive",
+        &["\"off\"", "false"],
+        "only the last address is read; expected off",
+    ),
     refused("nginx_config.http.underscores_in_headers", &["\"on\"", "true"], "they are always kept; expected on"),
     idle("nginx_config.http.proxy_ssl_server_name", &[], "upstreams are reached without TLS"),
     idle("nginx_config.http.lua_shared_dict", &[], NGINX_ONLY),
@@ -171,7 +175,11 @@ mod tests {
             ("apisix.ssl", json!({"colour": 1}), "apisix.ssl.colour is not a known key"),
             ("apisix.ssl", json!(1), "apisix.ssl is not a known key"),
             ("colour", json!({"a": {"b": 1}}), "colour is not a known key"),
-            ("nginx_config.http.lua_shared_dict", json!({"x": "1m"}), "nginx_config.http.lua_shared_dict has no effect"),
+            (
+                "nginx_config.http.lua_shared_dict",
+                json!({"x": "1m"}),
+                "nginx_config.http.lua_shared_dict has no effect",
+            ),
         ];
         for (path, value, want) in cases {
             let notes = judged(path, value.clone()).unwrap();

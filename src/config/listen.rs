@@ -53,7 +53,8 @@ pub(super) fn no_conflicts(listeners: &[(&str, SocketAddr)]) -> Result<(), Fault
     for (index, (first, address)) in listeners.iter().enumerate() {
         let port = address.port();
         let rest = listeners.get(index + 1..).unwrap_or_default();
-        if let Some((second, _)) = rest.iter().find(|(name, other)| name != first && other.port() == port && port != 0) {
+        if let Some((second, _)) = rest.iter().find(|(name, other)| name != first && other.port() == port && port != 0)
+        {
             return Err(Fault::Conflict { first: (*first).to_owned(), second: (*second).to_owned(), port });
         }
     }
@@ -109,7 +110,8 @@ mod tests {
         let node = [("node", at("0.0.0.0:1")), ("node", at("[::]:1"))];
         assert!(no_conflicts(&node).is_ok());
         assert!(no_conflicts(&[("node", at("0.0.0.0:0")), ("admin", at("0.0.0.0:0"))]).is_ok());
-        let conflict = no_conflicts(&[("node", at("0.0.0.0:1")), ("status", at("127.0.0.1:2")), ("admin", at("[::]:1"))]);
+        let conflict =
+            no_conflicts(&[("node", at("0.0.0.0:1")), ("status", at("127.0.0.1:2")), ("admin", at("[::]:1"))]);
         assert_eq!(conflict.unwrap_err().to_string(), "node and admin both listen on port 1");
     }
 }

@@ -146,7 +146,12 @@ mod tests {
             (json!({"apisix": 1}), "apisix", "table", "number"),
             (json!({"apisix": {"resolver_timeout": {"a": 1}}}), "apisix->resolver_timeout", "number", "table"),
             (json!({"apisix": {"enable_ipv6": []}}), "", "", ""),
-            (json!({"nginx_config": {"worker_processes": true}}), "nginx_config->worker_processes", "string", "boolean"),
+            (
+                json!({"nginx_config": {"worker_processes": true}}),
+                "nginx_config->worker_processes",
+                "string",
+                "boolean",
+            ),
             (
                 json!({"deployment": {"admin": {"admin_listen": {"port": "9180"}}}}),
                 "deployment->admin->admin_listen->port",

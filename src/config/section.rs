@@ -41,9 +41,14 @@ impl Section {
 
     /// A switch; one that was removed is off.
     pub(super) fn switch(&mut self, key: &str) -> Result<bool, Fault> {
+        Ok(self.switch_if_present(key)?.unwrap_or(false))
+    }
+
+    /// A switch, if there is one.
+    pub(super) fn switch_if_present(&mut self, key: &str) -> Result<Option<bool>, Fault> {
         match self.take(key) {
-            None => Ok(false),
-            Some(Value::Bool(on)) => Ok(on),
+            None => Ok(None),
+            Some(Value::Bool(on)) => Ok(Some(on)),
             Some(other) => Err(self.unfit(key, "true or false", kind(&other))),
         }
     }

@@ -27,9 +27,9 @@ pub(super) fn substitute(table: Table, environment: Environment<'_>) -> Result<T
 fn substitute_value(value: Value, environment: Environment<'_>) -> Result<Value, Fault> {
     Ok(match value {
         Value::Object(table) => Value::Object(substitute(table, environment)?),
-        Value::Array(items) => Value::Array(
-            items.into_iter().map(|item| substitute_value(item, environment)).collect::<Result<_, _>>()?,
-        ),
+        Value::Array(items) => {
+            Value::Array(items.into_iter().map(|item| substitute_value(item, environment)).collect::<Result<_, _>>()?)
+        }
         Value::String(text) => match expand(&text, environment)? {
             Some(expanded) => natural(expanded),
             None => Value::String(text),

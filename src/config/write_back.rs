@@ -202,7 +202,9 @@ mod tests {
     #[test]
     fn a_missing_list_is_added_and_the_rest_stays() {
         let entry = |indent: &str| {
-            format!("{indent}admin_key:\n{indent}  - name: admin\n{indent}    key: \"{KEY}\"\n{indent}    role: admin\n")
+            format!(
+                "{indent}admin_key:\n{indent}  - name: admin\n{indent}    key: \"{KEY}\"\n{indent}    role: admin\n"
+            )
         };
         let cases = [
             ("", format!("deployment:\n  admin:\n{}", entry("    "))),

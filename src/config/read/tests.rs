@@ -121,7 +121,10 @@ ringgate:
 #[test]
 fn errors_name_the_key_what_was_found_and_what_is_expected() {
     let cases = [
-        ("deployment: {role: data_plane}", r#"deployment.role: role "data_plane" is not supported yet; expected traditional"#),
+        (
+            "deployment: {role: data_plane}",
+            r#"deployment.role: role "data_plane" is not supported yet; expected traditional"#,
+        ),
         (
             "deployment: {role_traditional: {config_provider: etcd}}",
             r#"deployment.role_traditional.config_provider: config provider "etcd" is not supported yet; expected embedded"#,
@@ -130,34 +133,82 @@ fn errors_name_the_key_what_was_found_and_what_is_expected() {
             "deployment: {role_traditional: {config_provider: yaml}}",
             r#"deployment.role_traditional.config_provider: config provider "yaml" is not supported yet; expected embedded"#,
         ),
-        ("apisix: {router: {http: radixtree_uri}}", r#"apisix.router.http: "radixtree_uri" is not supported yet; expected radixtree_host_uri"#),
+        (
+            "apisix: {router: {http: radixtree_uri}}",
+            r#"apisix.router.http: "radixtree_uri" is not supported yet; expected radixtree_host_uri"#,
+        ),
         ("apisix: {proxy_mode: stream}", r#"apisix.proxy_mode: "stream" is not supported yet; expected http"#),
         ("apisix: {enable_admin: 1}", "failed to merge, path[apisix->enable_admin] expect: boolean, but got: number"),
         ("apisix: {status: {port: x}}", r#"apisix.status.port: expected a whole number from 0 to 65535, found "x""#),
         ("apisix: {status: {path: /s}}", r#"apisix.status.path: expected only ip and port, found "/s""#),
-        ("apisix: {dns_resolver: [dns.example]}", r#"apisix.dns_resolver[0]: expected an IP address, with or without a port, found "dns.example""#),
-        ("apisix: {trusted_addresses: [a]}", r#"apisix.trusted_addresses[0]: expected an IP address or network, found "a""#),
-        ("nginx_config: {worker_processes: 0}", "nginx_config.worker_processes: expected auto or a whole number from 1 to 4096, found 0"),
-        ("nginx_config: {error_log_level: loud}", r#"nginx_config.error_log_level: expected one of debug, info, notice, warn, error, crit, alert, emerg, found "loud""#),
-        ("nginx_config: {http: {keepalive_timeout: soon}}", r#"nginx_config.http.keepalive_timeout: expected a time such as 60s, 1m30s or 500ms, found "soon""#),
-        ("nginx_config: {http: {send_timeout: 0s}}", "nginx_config.http.send_timeout: expected a time above zero, found 0"),
-        ("nginx_config: {http: {client_max_body_size: 1q}}", r#"nginx_config.http.client_max_body_size: expected a size from 0 to 18446744073709551615 bytes, such as 8k or 1m, found "1q""#),
-        ("ringgate: {limits: {fields_max: 1}}", "ringgate.limits.fields_max: expected a whole number from 16 to 1024, found 1"),
+        (
+            "apisix: {dns_resolver: [dns.example]}",
+            r#"apisix.dns_resolver[0]: expected an IP address, with or without a port, found "dns.example""#,
+        ),
+        (
+            "apisix: {trusted_addresses: [a]}",
+            r#"apisix.trusted_addresses[0]: expected an IP address or network, found "a""#,
+        ),
+        (
+            "nginx_config: {worker_processes: 0}",
+            "nginx_config.worker_processes: expected auto or a whole number from 1 to 4096, found 0",
+        ),
+        (
+            "nginx_config: {error_log_level: loud}",
+            r#"nginx_config.error_log_level: expected one of debug, info, notice, warn, error, crit, alert, emerg, found "loud""#,
+        ),
+        (
+            "nginx_config: {http: {keepalive_timeout: soon}}",
+            r#"nginx_config.http.keepalive_timeout: expected a time such as 60s, 1m30s or 500ms, found "soon""#,
+        ),
+        (
+            "nginx_config: {http: {send_timeout: 0s}}",
+            "nginx_config.http.send_timeout: expected a time above zero, found 0",
+        ),
+        (
+            "nginx_config: {http: {client_max_body_size: 1q}}",
+            r#"nginx_config.http.client_max_body_size: expected a size from 0 to 18446744073709551615 bytes, such as 8k or 1m, found "1q""#,
+        ),
+        (
+            "ringgate: {limits: {fields_max: 1}}",
+            "ringgate.limits.fields_max: expected a whole number from 16 to 1024, found 1",
+        ),
         ("ringgate: {log_format: xml}", r#"ringgate.log_format: expected one of text, json, found "xml""#),
         ("ringgate: []", "ringgate: expected a mapping, found an empty list"),
         ("plugins: [1]", "plugins[0]: expected the name of a plugin, found 1"),
-        ("apisix: {node_listen: 9180}", "apisix.node_listen and deployment.admin.admin_listen both listen on port 9180"),
+        (
+            "apisix: {node_listen: 9180}",
+            "apisix.node_listen and deployment.admin.admin_listen both listen on port 9180",
+        ),
         ("apisix: {status: {port: 9080}}", "apisix.node_listen and apisix.status both listen on port 9080"),
-        ("deployment: {admin: {admin_api_version: v2}}", r#"deployment.admin.admin_api_version: only the shapes of version "v3" are spoken, found "v2""#),
-        ("deployment: {admin: {admin_key: [{key: a, role: root}]}}", "deployment.admin.admin_key[0].role: expected admin or viewer, found a string"),
-        ("deployment: {admin: {admin_key: [{role: admin}]}}", "deployment.admin.admin_key[0].key: expected a string, found none"),
-        ("deployment: {admin: {admin_key: [{key: '', role: viewer}]}}", "deployment.admin.admin_key[0].key: expected a string, found an empty string"),
-        ("deployment: {admin: {admin_key: [hunter2]}}", "deployment.admin.admin_key[0]: expected a mapping with name, key and role, found a string"),
+        (
+            "deployment: {admin: {admin_api_version: v2}}",
+            r#"deployment.admin.admin_api_version: only the shapes of version "v3" are spoken, found "v2""#,
+        ),
+        (
+            "deployment: {admin: {admin_key: [{key: a, role: root}]}}",
+            "deployment.admin.admin_key[0].role: expected admin or viewer, found a string",
+        ),
+        (
+            "deployment: {admin: {admin_key: [{role: admin}]}}",
+            "deployment.admin.admin_key[0].key: expected a string, found none",
+        ),
+        (
+            "deployment: {admin: {admin_key: [{key: '', role: viewer}]}}",
+            "deployment.admin.admin_key[0].key: expected a string, found an empty string",
+        ),
+        (
+            "deployment: {admin: {admin_key: [hunter2]}}",
+            "deployment.admin.admin_key[0]: expected a mapping with name, key and role, found a string",
+        ),
         (
             "deployment: {admin: {admin_key: [{key: hunter2, role: admin}, {key: hunter2, role: viewer}]}}",
             "deployment.admin.admin_key[1].key: expected a key that no other entry has, found a repeated one",
         ),
-        ("deployment: {admin: {https_admin: true}}", "deployment.admin.https_admin: the Admin API speaks plain HTTP only; expected false, found true"),
+        (
+            "deployment: {admin: {https_admin: true}}",
+            "deployment.admin.https_admin: the Admin API speaks plain HTTP only; expected false, found true",
+        ),
     ];
     for (text, want) in cases {
         assert_eq!(reading(text).err().as_deref(), Some(want), "{text}");
@@ -188,7 +239,9 @@ fn an_admin_api_without_keys_is_for_the_own_machine_only() {
         let error = reading(&format!("deployment: {{admin: {admin}}}")).unwrap_err();
         assert_eq!(error, format!("{refused}{found}"), "{admin}");
     }
-    let blank = reading("deployment: {admin: {allow_admin: null, admin_key: [{key: a, role: viewer}, {key: '', role: admin}]}}");
+    let blank = reading(
+        "deployment: {admin: {allow_admin: null, admin_key: [{key: a, role: viewer}, {key: '', role: admin}]}}",
+    );
     assert_eq!(blank.unwrap().blank_keys, [1]);
     let off = reading("apisix: {enable_admin: false}").unwrap();
     assert!(off.blank_keys.is_empty() && off.config.admin.is_none());
@@ -198,7 +251,9 @@ fn an_admin_api_without_keys_is_for_the_own_machine_only() {
 
 #[test]
 fn keys_without_effect_are_named_once() {
-    let config = config("colour: 1\napisix: {enable_http2: true, ssl: {enable: false}, hue: {a: 1}}\nplugins: [jwt-auth, echo, cors]\n");
+    let config = config(
+        "colour: 1\napisix: {enable_http2: true, ssl: {enable: false}, hue: {a: 1}}\nplugins: [jwt-auth, echo, cors]\n",
+    );
     let want = [
         "plugins names what is not available: echo, cors",
         "apisix.enable_http2 has no effect: HTTP/2 is not served",
@@ -210,7 +265,7 @@ fn keys_without_effect_are_named_once() {
 
 #[test]
 fn no_debug_output_shows_a_key() {
-    let config = config("deployment: {admin: {admin_key: [{name: n, key: hunter2, role: admin}]}}");
+    let config = config("deployment: {admin: {admin_key: [{name: jo, key: hunter2, role: admin}]}}");
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 
@@ -229,7 +284,9 @@ fn the_environment_sets_workers_and_refuses_stand_alone() {
 
 #[test]
 fn removed_defaults_fall_back() {
-    let config = config("apisix: {enable_ipv6: null, resolver_timeout: null}\nnginx_config: {http: {real_ip_from: null, send_timeout: null}}\nplugins: null\n");
+    let config = config(
+        "apisix: {enable_ipv6: null, resolver_timeout: null}\nnginx_config: {http: {real_ip_from: null, send_timeout: null}}\nplugins: null\n",
+    );
     assert_eq!(config.listeners.len(), 1);
     assert_eq!(config.resolver.timeout_s, None);
     assert!(config.plugins.is_empty() && config.settings().real_ip_from.is_empty());

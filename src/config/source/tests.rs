@@ -88,10 +88,16 @@ fn nothing_is_written_when_something_is_wrong() {
     let blank = "deployment: {admin: {admin_key: [{key: '', role: admin}]}}\n";
     let cases = [
         ("apisix: [", "is not valid YAML: "),
-        ("apisix: {enable_admin: 'yes'}\n", "failed to merge, path[apisix->enable_admin] expect: boolean, but got: string"),
+        (
+            "apisix: {enable_admin: 'yes'}\n",
+            "failed to merge, path[apisix->enable_admin] expect: boolean, but got: string",
+        ),
         (&format!("{blank}plugins: 1\n"), "plugins"),
         (&format!("{blank}apisix: {{node_listen: '${{{{NONE}}}}'}}\n"), "failed to handle configuration: can't find"),
-        ("deployment: {admin: {admin_key: [{key: '${{E:=}}', role: admin}]}}\n", "deployment.admin.admin_key: cannot write"),
+        (
+            "deployment: {admin: {admin_key: [{key: '${{E:=}}', role: admin}]}}\n",
+            "deployment.admin.admin_key: cannot write",
+        ),
     ];
     for (text, want) in cases {
         let (_directory, source, path) = with(text);
