@@ -10,7 +10,9 @@ pub(crate) mod message;
 pub(crate) mod origin;
 pub(crate) mod token;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long any single step of a test may take before it counts as hung. Generous: machines are shared.
@@ -28,9 +30,17 @@ pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) 
     }
 }
 
-/// Ports of 127.0.0.1 that were free a moment ago, all different.
+/// Ports of 127.0.0.1 that were free a moment ago, and that no other test of this program was given.
+///
+/// The second part matters: the gateway binds with `SO_REUSEPORT`, so two of them could share a port unnoticed.
 pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let held: [TcpListener; N] =
-        std::array::from_fn(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
-    held.map(|listener| listener.local_addr().expect("a bound address").port())
+    std::array::from_fn(|_| {
+        wait_for("a free port", || {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+            let port = listener.local_addr().ok()?.port();
+            GIVEN_PORTS.lock().unwrap_or_else(PoisonError::into_inner).insert(port).then_some(port)
+        })
+    })
 }
+
+static GIVEN_PORTS: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
