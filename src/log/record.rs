@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 /// What a worker knows of a finished request; borrowed, copied once into the worker's log buffer.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     /// End of the request, microseconds since the Unix epoch.
     pub unix_us: u64,
@@ -19,6 +19,8 @@ pub struct Record<'a> {
     pub minor_version: u8,
     /// The raw `Host`.
     pub host: &'a [u8],
+    /// The `Host` sent upstream; empty when it is the client's.
+    pub upstream_host: &'a [u8],
     /// `Referer`.
     pub referer: &'a [u8],
     /// `User-Agent`.
@@ -38,7 +40,7 @@ pub struct Record<'a> {
 }
 
 /// One try at an upstream node.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Try {
     /// The node's address.
     pub address: SocketAddr,
