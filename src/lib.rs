@@ -30,4 +30,5 @@ pub mod control;
 pub mod dns;
 pub mod resource;
 pub mod snapshot;
+pub mod status;
 pub mod store;

@@ -13,7 +13,7 @@ use crate::net::conn::{ReadBytes, ReadHalf, WriteHalf};
 use crate::net::race::{First, race};
 use crate::net::{Conn, NetError};
 use crate::upstream::pool::Pooled;
-use crate::upstream::{Node, Timeouts, Upstream};
+use crate::upstream::{Node, PassHost, Timeouts, Upstream};
 use crate::worker::state::State;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -114,6 +114,7 @@ pub async fn attempt(
     address: SocketAddr,
 ) -> Result<Answered, Failed> {
     let state = ask.state;
+    note_host(ask.upstream, node, &mut exchange.upstream_host);
     let body_end = whole_body_end(exchange, ask.buffer);
     // A body that is still arriving can be sent once only.
     let is_repeatable = ask.is_repeatable && body_end.is_some();
@@ -142,6 +143,16 @@ pub async fn attempt(
         if !is_dead_connection || !is_repeatable {
             return Err(Failed { may_retry: failed.may_retry && is_repeatable, ..failed });
         }
+    }
+}
+
+/// Notes for the log what `Host` this node is sent, where it is not the client's.
+fn note_host(upstream: &Upstream, node: &Node, note: &mut Vec<u8>) {
+    note.clear();
+    match &upstream.pass_host {
+        PassHost::Pass => {}
+        PassHost::Node => note.extend_from_slice(&node.host_field),
+        PassHost::Rewrite(host) => note.extend_from_slice(host),
     }
 }
 

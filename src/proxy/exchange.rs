@@ -30,14 +30,18 @@ pub struct Exchange {
     pub path: Vec<u8>,
     /// Whether `path` is to be used.
     pub path_is_rewritten: bool,
-    /// The host for matching, where it differs from the raw one.
+    /// The host for matching, where it is not a prefix of the raw one.
     pub host: Vec<u8>,
+    /// How many bytes of the raw host are the host for matching, where it is a prefix.
+    pub host_bytes: Option<usize>,
     /// What plugins change on the way to the upstream.
     pub edits: Edits,
     /// Who is calling.
     pub identity: Option<Arc<Identity>>,
     /// The client's address after real-ip, once the head was understood.
     pub remote_addr: Option<IpAddr>,
+    /// The `Host` that was sent upstream, where it is not the client's; for the log.
+    pub upstream_host: Vec<u8>,
     /// Id of the route taken, for the log.
     pub route_id: Vec<u8>,
     /// Id of its service, for the log.
@@ -64,6 +68,8 @@ impl Exchange {
         self.path.clear();
         self.path_is_rewritten = false;
         self.host.clear();
+        self.host_bytes = None;
+        self.upstream_host.clear();
         self.edits.clear();
         self.identity = None;
         self.remote_addr = None;
@@ -92,6 +98,7 @@ impl Exchange {
     /// The view that routing and plugins take. `buffer` is the one the head was parsed from.
     pub fn request<'a>(&'a self, buffer: &'a [u8], client: Client) -> Request<'a> {
         let raw_target = self.raw_target(buffer);
+        let raw_host = self.raw_host(buffer);
         let (raw_path, query) = crate::http::path::split_target(raw_target);
         Request {
             buffer,
@@ -100,8 +107,8 @@ impl Exchange {
             raw_target,
             path: if self.path_is_rewritten { &self.path } else { raw_path },
             query,
-            host: &self.host,
-            raw_host: self.raw_host(buffer),
+            host: self.host_bytes.map_or(&self.host, |bytes| raw_host.get(..bytes).unwrap_or_default()),
+            raw_host,
             remote_addr: self.remote_addr.unwrap_or(client.peer.ip()),
             peer: client.peer,
             local: client.local,

@@ -9,6 +9,7 @@ use crate::http::request::Request;
 use crate::plugin::chain::Chain;
 use crate::plugin::{Answer, Context, Verdict};
 use crate::route::Target;
+use crate::route::host::{MatchingHost, matching_host};
 use crate::upstream::Timeouts;
 use crate::worker::state::State;
 use crate::worker::tables::{LiveUpstream, Tables};
@@ -165,7 +166,10 @@ fn derive(state: &State, exchange: &mut Exchange, buffer: &[u8], client: Client)
     outcome.map_err(drop)?;
 
     let mut host = std::mem::take(&mut exchange.host);
-    crate::route::host::push_matching_host(exchange.raw_host(buffer), &mut host);
+    exchange.host_bytes = match matching_host(exchange.raw_host(buffer), &mut host) {
+        MatchingHost::Prefix(bytes) => Some(bytes),
+        MatchingHost::Rewritten => None,
+    };
     exchange.host = host;
     exchange.remote_addr = Some(remote_addr(state, exchange, buffer, client));
     Ok(())

@@ -308,6 +308,7 @@ fn log(state: &State, exchange: &Exchange, buffer: &mut Vec<u8>, client: Client)
         target: head.target.of(buffer),
         minor_version: head.minor_version,
         host: exchange.raw_host(buffer),
+        upstream_host: &exchange.upstream_host,
         referer: field(Known::Referer),
         user_agent: field(Known::UserAgent),
         status: exchange.status,

@@ -108,10 +108,26 @@ impl Feed {
         Ok(())
     }
 
+    /// The doorbells alone, to wake workers for another reason than a batch.
+    pub fn bells(&self) -> std::io::Result<Bells> {
+        self.workers.iter().map(|line| line.doorbell.try_clone()).collect::<Result<_, _>>().map(Bells)
+    }
+
     /// The batch each worker has applied, and the newest one published.
     pub fn progress(&self) -> (Epoch, Vec<Epoch>) {
         let applied = self.workers.iter().map(|line| *line.acknowledged.borrow()).collect();
         (self.epoch.load(Ordering::Acquire), applied)
+    }
+}
+
+/// Every worker's doorbell.
+#[derive(Debug)]
+pub struct Bells(Vec<UnixStream>);
+
+impl Bells {
+    /// Wakes every worker.
+    pub fn ring(&self) {
+        self.0.iter().for_each(ring);
     }
 }
 

@@ -73,10 +73,10 @@ impl Tables {
                 self.upstreams.remove(slot);
             }
             Change::Credential { plugin, key, credential } => {
-                self.consumers.put_credential(plugin, Arc::clone(key), credential.clone());
+                self.consumers.put_credential(plugin, key, credential.clone());
             }
             Change::Consumer { username, consumer } => {
-                self.consumers.put_consumer(Arc::clone(username), consumer.clone());
+                self.consumers.put_consumer(username, consumer.clone());
             }
             Change::GlobalRules(chain) => self.global_rules = Arc::clone(chain),
         }

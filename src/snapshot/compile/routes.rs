@@ -13,7 +13,7 @@ use crate::plugin::Chain;
 use crate::resource::Id;
 use crate::resource::route::RouteSpec;
 use crate::resource::service::ServiceSpec;
-use crate::route::{Route, Rule, Target};
+use crate::route::{Route, Rule, RuleParts, Target};
 use crate::snapshot::change::Change;
 use crate::upstream::Timeouts;
 use serde_json::{Map, Value};
@@ -212,24 +212,16 @@ impl Routes {
 
 /// What a request must look like. A route without hosts has its service's.
 fn rule(spec: &RouteSpec, inherited_hosts: &[String]) -> Result<Rule, Rejected> {
-    let own_hosts: Vec<&String> = spec.host.iter().chain(&spec.hosts).collect();
-    let hosts = if own_hosts.is_empty() { inherited_hosts.iter().collect() } else { own_hosts };
-    let remote_addrs = spec.remote_addr.iter().chain(&spec.remote_addrs).map(|text| {
-        let network = text.parse::<ipnet::IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(Into::into));
-        network.map_err(|_| Rejected(format!("remote_addrs: {text:?} is not an address or a network")))
-    });
-    let uris: Vec<Box<str>> = spec.uri.iter().chain(&spec.uris).map(|uri| uri.as_str().into()).collect();
-    if uris.is_empty() {
-        return Err(Rejected("neither uri nor uris is set".into()));
-    }
-    Ok(Rule {
-        uris,
-        hosts: hosts.into_iter().map(|host| host.to_ascii_lowercase().into()).collect(),
+    let own_hosts: Vec<String> = spec.host.iter().chain(&spec.hosts).cloned().collect();
+    Rule::new(RuleParts {
+        uris: spec.uri.iter().chain(&spec.uris).cloned().collect(),
+        hosts: if own_hosts.is_empty() { inherited_hosts.to_vec() } else { own_hosts },
         priority: spec.priority,
-        methods: spec.methods.iter().map(|method| method.as_str().into()).collect(),
-        remote_addrs: remote_addrs.collect::<Result<_, _>>()?,
-        vars: spec.vars.clone(),
+        methods: spec.methods.clone(),
+        remote_addrs: spec.remote_addr.iter().chain(&spec.remote_addrs).cloned().collect(),
+        vars: spec.vars.as_ref(),
     })
+    .map_err(|error| Rejected(error.to_string()))
 }
 
 /// Whether a route has a top-level member that we do not know. It could be a condition of a newer release, and a

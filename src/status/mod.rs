@@ -1,0 +1,43 @@
+//! The status listener (`apisix.status`, spec/config-sources §5): is the process up, and is every worker up to date?
+
+use crate::control::Control;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::Router;
+use std::future::Future;
+use tokio::net::TcpListener;
+
+/// Serves `GET /status` and `GET /status/ready` until `shutdown`.
+pub async fn serve(listener: TcpListener, control: Control, shutdown: impl Future<Output = ()> + Send + 'static) {
+    let router = router().with_state(control);
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
+        tracing::error!(%error, "the status listener ended");
+    }
+}
+
+fn router() -> Router<Control> {
+    Router::new().route("/status", get(async || answer(Ok(())))).route("/status/ready", get(ready))
+}
+
+async fn ready(State(control): State<Control>) -> Response {
+    let health = control.health();
+    let behind = health.applied.iter().position(|applied| *applied < health.published);
+    answer(match behind {
+        _ if !health.writable => Err("the control side has ended".to_owned()),
+        // A write that is just being fed is no fault; a worker that has stopped taking them is.
+        Some(worker) if health.lagging_since_unix_s.is_some() => {
+            Err(format!("worker id: {worker} has not received configuration"))
+        }
+        _ => Ok(()),
+    })
+}
+
+fn answer(state: Result<(), String>) -> Response {
+    let (status, body) = match state {
+        Ok(()) => (StatusCode::OK, serde_json::json!({"status": "ok"})),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, serde_json::json!({"status": "error", "error": error})),
+    };
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
