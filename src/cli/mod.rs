@@ -61,7 +61,7 @@ enum Verb {
     ///
     /// Keys that are unknown or have no effect are errors here; `run` only warns of them.
     Check(check::Arguments),
-    /// Print the version and what this kernel offers.
+    /// Print the version.
     Version,
     /// Sign a token, or explain why one is refused.
     Token(token::Arguments),

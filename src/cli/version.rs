@@ -1,4 +1,4 @@
-//! `ringgate version`: what this is and what the kernel lets it use.
+//! `ringgate version`: what this is.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -16,7 +16,8 @@ pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
     };
     let mode = fs::metadata(&path).map_or(NEW_FILE_MODE, |metadata| metadata.permissions().mode() & 0o7777);
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
+    // Random, not the process id: in a container that is always the same, and a crash must not block the next start.
+    name.push(format!(".{}.tmp", super::key::generate().unwrap_or_default()));
     let temporary = directory.join(name);
     let written = fill(&temporary, text, mode).and_then(|()| fs::rename(&temporary, &path));
     if written.is_err() {

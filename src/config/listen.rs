@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(value: Value, ipv6: bool) -> Result<String, String> {
+    fn read(value: &Value, ipv6: bool) -> Result<String, String> {
         let Value::Object(table) = json!({"node_listen": value}) else { panic!("not an object") };
         let addresses = nodes(&mut Section::root(table), ipv6).map_err(|fault| fault.to_string())?;
         Ok(addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
@@ -82,7 +82,7 @@ mod tests {
             (json!([{"ip": "[::1]", "port": 0}]), true, "[::1]:0"),
         ];
         for (value, ipv6, want) in cases {
-            assert_eq!(read(value.clone(), ipv6).unwrap(), want, "{value}");
+            assert_eq!(read(&value, ipv6).unwrap(), want, "{value}");
         }
     }
 
@@ -98,10 +98,10 @@ mod tests {
             json!([{"port": 1, "enable_http2": true}]),
         ];
         for value in wrong {
-            let error = read(value.clone(), false).unwrap_err();
+            let error = read(&value, false).unwrap_err();
             assert!(error.starts_with("node_listen[0]: expected a port or {ip, port}"), "{value}: {error}");
         }
-        assert_eq!(read(json!([]), false).unwrap_err(), "node_listen: expected at least one port, found none");
+        assert_eq!(read(&json!([]), false).unwrap_err(), "node_listen: expected at least one port, found none");
     }
 
     #[test]

@@ -62,44 +62,39 @@ impl Section {
         }
     }
 
-    /// One of `choices`; the first one when absent. The value itself is shown in the error: it is a mode, no secret.
+    /// One of `choices`. The value itself is shown in the error: it is a mode, no secret.
     pub(super) fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Result<Option<T>, Fault> {
         let Some(text) = self.text(key)? else { return Ok(None) };
         if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
             return Ok(Some(*value));
         }
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        Err(self.unfit(key, &format!("one of {}", names.join(", ")), &format!("{text:?}")))
+        Err(self.unfit(key, &format!("one of {}", names.join(", ")), &shown(&Value::String(text))))
     }
 
     /// A whole number from `least` to `most`. Digits in a string count too where the merge let one through.
     pub(super) fn count(&mut self, key: &str, least: u64, most: u64) -> Result<Option<u64>, Fault> {
         let Some(value) = self.take(key) else { return Ok(None) };
-        match whole(&value).filter(|number| (least..=most).contains(number)) {
-            Some(number) => Ok(Some(number)),
-            None => Err(self.unfit(key, &format!("a whole number from {least} to {most}"), &shown(&value))),
-        }
+        let number = whole(&value).filter(|number| (least..=most).contains(number));
+        let unfit = || self.unfit(key, &format!("a whole number from {least} to {most}"), &shown(&value));
+        number.map(Some).ok_or_else(unfit)
     }
 
     /// A time in nginx's syntax, or a number of seconds.
     pub(super) fn time(&mut self, key: &str) -> Result<Option<Duration>, Fault> {
         let Some(value) = self.take(key) else { return Ok(None) };
-        match scalar_text(&value).as_deref().and_then(units::time) {
-            Some(time) => Ok(Some(time)),
-            None => Err(self.unfit(key, "a time such as 60s, 1m30s or 500ms", &shown(&value))),
-        }
+        let time = scalar_text(&value).as_deref().and_then(units::time);
+        time.map(Some).ok_or_else(|| self.unfit(key, "a time such as 60s, 1m30s or 500ms", &shown(&value)))
     }
 
     /// A size in nginx's syntax, or a number of bytes.
     pub(super) fn size(&mut self, key: &str, least: u64, most: u64) -> Result<Option<u64>, Fault> {
         let Some(value) = self.take(key) else { return Ok(None) };
-        match scalar_text(&value).as_deref().and_then(units::size).filter(|bytes| (least..=most).contains(bytes)) {
-            Some(bytes) => Ok(Some(bytes)),
-            None => {
-                let expected = format!("a size from {least} to {most} bytes, such as 8k or 1m");
-                Err(self.unfit(key, &expected, &shown(&value)))
-            }
-        }
+        let bytes = scalar_text(&value).as_deref().and_then(units::size);
+        bytes.filter(|bytes| (least..=most).contains(bytes)).map(Some).ok_or_else(|| {
+            let expected = format!("a size from {least} to {most} bytes, such as 8k or 1m");
+            self.unfit(key, &expected, &shown(&value))
+        })
     }
 
     /// A list, its items as they are.

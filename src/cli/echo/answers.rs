@@ -99,17 +99,10 @@ fn json_answer(value: &Map<String, Value>) -> Answer {
 /// The named facts about the request, in the given order.
 fn told(question: &Question<'_>, names: &[&str]) -> Map<String, Value> {
     let is_form = header(question, "content-type").starts_with("application/x-www-form-urlencoded");
-    let body = std::str::from_utf8(question.body);
     let fact = |name: &str| match name {
         "args" => pairs(question.query.as_bytes()),
         "data" if is_form => json!(""),
-        "data" => match body {
-            Ok(text) => json!(text),
-            Err(_) => {
-                let encoded = base64_simd::STANDARD.encode_to_string(question.body);
-                json!(format!("data:application/octet-stream;base64,{encoded}"))
-            }
-        },
+        "data" => json!(text_or_base64(question.body)),
         "form" if is_form => pairs(question.body),
         "headers" => headers(question),
         "json" if is_form => Value::Null,
@@ -123,6 +116,12 @@ fn told(question: &Question<'_>, names: &[&str]) -> Map<String, Value> {
         _ => json!({}),
     };
     names.iter().map(|name| ((*name).to_owned(), fact(name))).collect()
+}
+
+/// A body as httpbin prints it: text, or a `data:` address when it is not UTF-8.
+fn text_or_base64(body: &[u8]) -> String {
+    let encoded = |_| format!("data:application/octet-stream;base64,{}", base64_simd::STANDARD.encode_to_string(body));
+    std::str::from_utf8(body).map_or_else(encoded, str::to_owned)
 }
 
 /// Header names as httpbin prints them, `X-Api-Key`; several lines of one name joined by commas.

@@ -103,7 +103,7 @@ fn parts(token: &[u8]) -> Result<[&[u8]; 3], Refusal> {
                 Some((name, _)) => Err(malformed(format!("expected three parts with text, found an empty {name}"))),
             }
         }
-        [only] if only.is_empty() => Err(malformed("expected three parts separated by dots, found an empty token")),
+        [[]] => Err(malformed("expected three parts separated by dots, found an empty token")),
         [_, _, _, _, _] => Err(malformed("expected three parts, found five: an encrypted token (JWE)")),
         _ if parts.len() == PARTS_MAX => Err(malformed("expected three parts separated by dots, found more than five")),
         _ => Err(malformed(format!("expected three parts separated by dots, found {}", parts.len()))),

@@ -74,11 +74,11 @@ mod tests {
 
     #[test]
     fn expiry_follows_the_option_then_the_claim_then_a_day() {
-        let exp = [("exp", json!(5))];
-        let cases: [(&[(&str, Value)], Option<u64>, Value); 5] = [
-            (&[], None, json!(86_410)),
-            (&[], Some(60), json!(70)),
-            (&[], Some(0), Value::Null),
+        let (none, exp) = (vec![], vec![("exp", json!(5))]);
+        let cases = [
+            (&none, None, json!(86_410)),
+            (&none, Some(60), json!(70)),
+            (&none, Some(0), Value::Null),
             (&exp, None, json!(5)),
             (&exp, Some(60), json!(70)),
         ];

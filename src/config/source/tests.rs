@@ -123,12 +123,13 @@ fn a_named_file_or_profile_that_does_not_exist_is_an_error() {
 
 #[test]
 fn a_file_that_cannot_be_written_stops_the_start() {
-    let (_directory, source, path) = with("# no key\n");
-    // A directory in the place of the temporary file fails for every user, root included.
-    let temporary = path.with_file_name(format!("config.yaml.{}.tmp", std::process::id()));
-    fs::create_dir(&temporary).unwrap();
-    let error = load(&source, &nothing).unwrap_err().to_string();
-    assert!(error.contains("config.yaml: cannot be written: "), "{error}");
+    // So long a name leaves no room for the temporary file's; that stops every user, root included.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("c".repeat(250));
+    fs::write(&path, "# no key\n").unwrap();
+    let error = load(&Source { file: Some(path.clone()), ..at(&directory) }, &nothing).unwrap_err().to_string();
+    assert!(error.contains("ccc: cannot be written: "), "{error}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     assert_eq!(fs::read_to_string(&path).unwrap(), "# no key\n");
 }
 
