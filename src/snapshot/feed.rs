@@ -71,7 +71,8 @@ impl Feed {
 
     /// Hands a batch to every worker and wakes the idle ones. Waits while a queue is full.
     ///
-    /// Only one task may publish at a time.
+    /// Only one task may publish at a time, and it must not give up in between: a batch that only some workers have got
+    /// would leave the others behind for good.
     pub async fn publish(&self, batch: Batch) -> Epoch {
         let batch = Arc::new(batch);
         for line in &self.workers {

@@ -11,12 +11,15 @@ use crate::plugin::meta::{Disabled, Meta, Refuses};
 use crate::plugin::{Answer, PluginType, Side, registry};
 use crate::schema::Schema;
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The plugin types with their schemas parsed.
 pub(super) struct Catalog {
     known: HashMap<&'static str, Known>,
     unusable: Arc<[Link]>,
+    /// Shared by all objects without plugins: most consumers are such.
+    no_plugins: Arc<PluginSet>,
+    no_links: Arc<[Link]>,
 }
 
 struct Known {
@@ -42,7 +45,12 @@ impl Catalog {
             let consumer_schema = kind.auth.as_ref().map(|auth| parse(auth.consumer_schema));
             (kind.name, Known { kind, schema: parse(kind.schema), consumer_schema })
         });
-        Self { known: known.collect(), unusable: Arc::from([unusable_link()]) }
+        Self {
+            known: known.collect(),
+            unusable: Arc::from([unusable_link()]),
+            no_plugins: Arc::new(PluginSet::new(Box::default())),
+            no_links: Arc::default(),
+        }
     }
 
     /// The plugin type called `name`, if it is an authentication plugin.
@@ -57,6 +65,9 @@ impl Catalog {
 
     /// Builds the plugins of the object at `key`. What cannot be built is logged and marked.
     pub(super) fn build(&self, key: &str, plugins: Map<String, Value>) -> Arc<PluginSet> {
+        if plugins.is_empty() {
+            return Arc::clone(&self.no_plugins);
+        }
         let members = plugins.into_iter().map(|(name, configuration)| {
             let state = self.build_one(&name, configuration).unwrap_or_else(|reason| {
                 tracing::error!(key, plugin = name, reason, "plugin cannot run: what uses it answers 503");
@@ -108,7 +119,7 @@ impl Catalog {
                 State::Broken => return Err(Broken(member.name.clone())),
             }
         }
-        Ok(links.into())
+        Ok(if links.is_empty() { Arc::clone(&self.no_links) } else { links.into() })
     }
 
     /// Reads the consumer side of an authentication plugin as far as its look-up attribute.
@@ -157,8 +168,8 @@ pub(super) struct Login {
 /// The plugins of one object.
 pub(super) struct PluginSet {
     members: Box<[Member]>,
-    /// Of this object alone: what most routes of a service share. `None` where something is broken.
-    chain: Option<Arc<Chain>>,
+    /// Of this object alone, which is what most routes of a service share. Made when first asked for.
+    chain: OnceLock<Result<Arc<Chain>, Broken>>,
 }
 
 struct Member {
@@ -174,16 +185,11 @@ enum State {
 
 impl PluginSet {
     fn new(members: Box<[Member]>) -> Self {
-        let mut links = Vec::new();
-        let mut is_whole = true;
-        for member in &members {
-            match &member.state {
-                State::Runs(link) => links.push(link.clone()),
-                State::Off => {}
-                State::Broken => is_whole = false,
-            }
-        }
-        Self { members, chain: is_whole.then(|| Arc::new(Chain::new(links))) }
+        Self { members, chain: OnceLock::new() }
+    }
+
+    fn chain(&self) -> Result<Arc<Chain>, Broken> {
+        self.chain.get_or_init(|| chain_of(self.members.iter())).clone()
     }
 
     /// Whether no plugin is named.
@@ -198,21 +204,23 @@ impl PluginSet {
 }
 
 /// A plugin that is needed and cannot run.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Broken(pub(super) Box<str>);
 
 /// The chain of `sets`, the first of which outranks the next, whole plugin by name
 /// (spec/consumers-credentials-secrets §4.1).
 pub(super) fn merge(sets: &[&Arc<PluginSet>]) -> Result<Arc<Chain>, Broken> {
     let mut filled = sets.iter().filter(|set| !set.is_empty());
-    if let (first, None) = (filled.next(), filled.next()) {
-        let Some(set) = first else { return Ok(Arc::new(Chain::default())) };
-        if let Some(chain) = &set.chain {
-            return Ok(Arc::clone(chain));
-        }
+    match (filled.next(), filled.next()) {
+        (None, _) => Ok(Arc::new(Chain::default())),
+        (Some(only), None) => only.chain(),
+        _ => chain_of(effective(sets)),
     }
+}
+
+fn chain_of<'a>(members: impl Iterator<Item = &'a Member>) -> Result<Arc<Chain>, Broken> {
     let mut links = Vec::new();
-    for member in effective(sets) {
+    for member in members {
         match &member.state {
             State::Runs(link) => links.push(link.clone()),
             State::Off => {}
