@@ -3,4 +3,5 @@
 pub mod base64url;
 pub mod bytes;
 pub mod clock;
+pub mod fd;
 pub mod map;

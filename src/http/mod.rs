@@ -2,5 +2,12 @@
 //!
 //! Sans-I/O: bytes in, spans and verdicts out. Nothing here allocates per request after warm-up, waits or panics.
 
+pub mod answer;
+pub mod chunked;
+pub mod field;
+pub mod framing;
+pub mod host;
 pub mod path;
 pub mod request;
+pub mod request_head;
+pub mod response_head;

@@ -1,16 +1,8 @@
 //! What later phases see of a request: slices of the connection's read buffer, and what was derived from them.
 
+use super::field::{FieldSpan, Known};
 use crate::base::bytes::Span;
 use std::net::{IpAddr, SocketAddr};
-
-/// One field line of a head, as spans of the buffer it was parsed from.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FieldSpan {
-    /// The name as the sender wrote it; compare without case.
-    pub name: Span,
-    /// The value without surrounding white space.
-    pub value: Span,
-}
 
 /// One field line of a head, borrowed.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +89,11 @@ impl OwnedRequest {
         self.buffer.extend_from_slice(name.as_bytes());
         let middle = self.buffer.len();
         self.buffer.extend_from_slice(value);
-        self.spans.push(FieldSpan { name: Span::new(start, middle), value: Span::new(middle, self.buffer.len()) });
+        self.spans.push(FieldSpan {
+            name: Span::new(start, middle),
+            value: Span::new(middle, self.buffer.len()),
+            known: Known::of(name.as_bytes()),
+        });
         if name.eq_ignore_ascii_case("host") {
             self.host = value.split(|byte| *byte == b':').next().unwrap_or_default().to_ascii_lowercase();
         }

@@ -1,1 +1,50 @@
-//! (metrics)
+//! Counters of the data side: one set of cells per worker, written by it alone, summed by whoever asks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A counter with one writer: no locked instruction, any reader.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `by`. Only the owning worker may call it.
+    #[inline]
+    pub fn add(&self, by: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+    }
+
+    /// Takes `by` away. Only the owning worker may call it.
+    #[inline]
+    pub fn subtract(&self, by: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(by), Ordering::Relaxed);
+    }
+
+    /// The value as last written.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One worker's counters. On cache lines of its own, so that workers do not slow each other down.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Cells {
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Connections open now.
+    pub connections: Counter,
+    /// Connections closed at once because the worker had its limit of them.
+    pub connections_refused: Counter,
+    /// Requests whose head was read, or refused.
+    pub requests: Counter,
+    /// Requests refused as malformed.
+    pub malformed: Counter,
+    /// Tries at upstream nodes beyond each request's first.
+    pub retries: Counter,
+    /// New connections to upstream nodes.
+    pub upstream_connections: Counter,
+    /// Tasks that panicked and were caught: each is a defect.
+    pub panics: Counter,
+    /// Failures to accept (out of descriptors).
+    pub accept_failures: Counter,
+}

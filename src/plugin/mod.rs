@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub mod chain;
 pub mod jwt_auth;
+pub mod meta;
 pub mod registry;
 
 pub use chain::Chain;
@@ -69,7 +70,7 @@ pub struct Context<'w> {
 #[derive(Debug, Default)]
 pub struct Edits {
     /// Names of fields to drop: every line of that name (compared without case, `_` like `-`).
-    pub remove_fields: Vec<Box<[u8]>>,
+    pub remove_fields: Vec<Arc<[u8]>>,
     /// Replaces the client's whole query when set.
     pub query: Option<Vec<u8>>,
     /// Replaces the client's `Cookie` lines by one when set; empty means none.

@@ -1,7 +1,32 @@
 //! Consumers.
 
+use super::check::{Check, Reference};
+use super::fields::{self, readable};
+use super::kind::{Document, Kind, Naming};
+use super::plugins::Holder;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    word: "consumer",
+    directory: "consumers",
+    schema_name: "consumer",
+    naming: Naming::Username,
+    takes_post: false,
+    takes_patch: false,
+    keeps_times: true,
+    schema: LazyLock::new(document),
+    checks: &[
+        Check::Schema,
+        Check::Plugins(Holder::Consumer),
+        Check::AuthKeys,
+        Check::Refers(&Reference { member: "group_id", directory: "consumer_groups", word: "consumer group" }),
+        Check::Members(readable::<ConsumerSpec>),
+    ],
+    in_use_word: None,
+};
 
 /// A consumer as stored, read leniently.
 #[derive(Debug, Clone, Deserialize)]
@@ -17,4 +42,23 @@ pub struct ConsumerSpec {
     /// `labels`; `custom_id` feeds `X-Consumer-Custom-ID`.
     #[serde(default)]
     pub labels: Map<String, Value>,
+}
+
+/// Whether `text` may be a `username`: 1 to 256 of `[a-zA-Z0-9_-]`. So a name never reaches outside its directory.
+pub fn is_username(text: &str) -> bool {
+    (1..=256).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn document() -> Document {
+    Document::new(json!({
+        "type": "object",
+        "properties": fields::members(json!({
+            "username": {"type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[a-zA-Z0-9_\\-]+$"},
+            "group_id": fields::id(),
+            "plugins": fields::plugins(),
+        })),
+        "required": ["username"],
+        "additionalProperties": false,
+    }))
 }

@@ -7,6 +7,17 @@ use crate::plugin::Chain;
 use crate::upstream::{Timeouts, UpstreamSlot};
 use std::sync::Arc;
 
+mod group;
+pub mod host;
+pub mod pattern;
+pub mod radix;
+pub mod router;
+pub mod rule;
+pub mod vars;
+
+pub use router::Router;
+pub use rule::{Rule, RuleError, RuleParts};
+
 /// A route, ready to run: references resolved, plugins merged.
 #[derive(Debug)]
 pub struct Route {
@@ -18,7 +29,7 @@ pub struct Route {
     pub service_id: Option<Box<str>>,
     /// What must hold for the route to be taken.
     pub rule: Rule,
-    /// Plugins of route, plugin_config and service, merged by name (spec/consumers-credentials-secrets §4).
+    /// Plugins of route, `plugin_config` and service, merged by name (spec/consumers-credentials-secrets §4).
     pub chain: Arc<Chain>,
     /// Where its requests go.
     pub target: Target,
@@ -26,23 +37,6 @@ pub struct Route {
     pub timeouts: Option<Timeouts>,
     /// Whether `Upgrade: websocket` may pass.
     pub enable_websocket: bool,
-}
-
-/// What a request must look like to take a route.
-#[derive(Debug, Clone, Default)]
-pub struct Rule {
-    /// `uri` or `uris`, as configured.
-    pub uris: Vec<Box<str>>,
-    /// `host`/`hosts`, or the service's, lower case; empty means every host.
-    pub hosts: Vec<Box<str>>,
-    /// `priority`: decides among routes with the same uri pattern only.
-    pub priority: i64,
-    /// `methods`; empty means every method.
-    pub methods: Vec<Box<str>>,
-    /// `remote_addr`/`remote_addrs`; empty means every address.
-    pub remote_addrs: Vec<ipnet::IpNet>,
-    /// The `vars` expression as configured (a JSON array), if any.
-    pub vars: Option<serde_json::Value>,
 }
 
 /// Where a route's requests go once its plugins let them pass.

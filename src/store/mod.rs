@@ -1,9 +1,19 @@
 //! The revisioned key-value store that holds the configuration, with APISIX's key layout.
 //!
 //! Every source of configuration is reduced to the same thing: [`Event`]s in revision order over keys such as
-//! `/apisix/consumers/jack/credentials/c1`. Revisions follow etcd: each write transaction is one more.
+//! `/apisix/consumers/jack/credentials/c1`. Revisions follow etcd: each write transaction is one more, and a write
+//! that changes nothing (it deletes what is not there) takes none.
+//!
+//! A store keeps and counts; it does not watch the clock. An expiry is kept with its object, and [`crate::control`]
+//! deletes what has expired.
 
 use std::sync::Arc;
+
+mod apply;
+pub mod embedded;
+pub mod memory;
+#[cfg(test)]
+mod tests;
 
 /// One stored object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +26,8 @@ pub struct Item {
     pub create_revision: u64,
     /// Revision that last wrote it (`modifiedIndex`).
     pub mod_revision: u64,
+    /// When it is to vanish, in seconds since the Unix epoch; `None`: never.
+    pub expires_unix_s: Option<u64>,
 }
 
 /// One step of the configuration's history.
@@ -36,8 +48,11 @@ pub enum Op {
     Put {
         /// The key.
         key: Arc<str>,
-        /// JSON text.
+        /// JSON text, kept as it is.
         value: Arc<str>,
+        /// When it is to vanish, in seconds since the Unix epoch (spec/admin-api §1.3, `ttl`); `None`: never. An
+        /// earlier expiry of the key does not outlive this write.
+        expires_unix_s: Option<u64>,
     },
     /// Removes a key; nothing happens if it is not there.
     Delete {
@@ -58,11 +73,13 @@ pub trait Store: Send + Sync {
     /// The objects whose keys start with `prefix`, in key order; at most `limit`, starting after `after`.
     fn range(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Item>, StoreError>;
     /// Writes, each under the next revision, durable when this returns; all of them or none. Blocks on the disk.
+    ///
+    /// The events are in revision order, and within a revision in the order of its operations.
     fn commit(&self, writes: &[Write]) -> Result<Vec<Event>, StoreError>;
 }
 
 /// Why the store did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The file is not ours, or is damaged.
     #[error("{path}: {reason}")]

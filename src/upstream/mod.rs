@@ -1,5 +1,8 @@
 //! Upstreams as workers see them: nodes with addresses, balancing, connections.
 
+pub mod balance;
+pub mod pool;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

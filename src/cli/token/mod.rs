@@ -1,0 +1,267 @@
+//! `ringgate token`: sign a token for a consumer's credential, or explain what the gateway makes of one.
+
+mod explain;
+mod sign;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use ring::hmac;
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Arguments of `token`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Print a signed token.
+    Sign(SignArguments),
+    /// Say step by step what the gateway makes of a token; exit 0 when it is accepted, 1 when refused.
+    Explain(ExplainArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = SIGN_EXAMPLES)]
+struct SignArguments {
+    /// The credential's key.
+    #[arg(long)]
+    key: String,
+    #[command(flatten)]
+    secret: SecretArguments,
+    /// The credential's algorithm.
+    #[arg(long, value_enum, default_value = "HS256")]
+    algorithm: Algorithm,
+    /// A further claim; VALUE is JSON, or else taken as text. May be repeated.
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
+    claims: Vec<(String, Value)>,
+    /// Seconds until the token expires; 0 means never [default: 86400, unless --claim sets exp].
+    #[arg(long, value_name = "SECONDS")]
+    expires: Option<u32>,
+    /// The claim that carries the key.
+    #[arg(long, value_name = "NAME", default_value = "key")]
+    key_claim_name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+struct ExplainArguments {
+    /// The token, with or without `Bearer `; `-` reads it from standard input.
+    #[arg(default_value = "-", hide_default_value = true)]
+    token: String,
+    /// The credential's key; without it, whatever key the token names counts as known.
+    #[arg(long)]
+    key: Option<String>,
+    #[command(flatten)]
+    secret: SecretArguments,
+    /// The credential's algorithm.
+    #[arg(long, value_enum, default_value = "HS256")]
+    algorithm: Algorithm,
+    /// The credential's `lifetime_grace_period`.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    grace: u32,
+    /// The route's `key_claim_name`.
+    #[arg(long, value_name = "NAME", default_value = "key")]
+    key_claim_name: String,
+    /// The route's `claims_to_verify`, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "CLAIM")]
+    claims_to_verify: Vec<TimeClaim>,
+}
+
+#[derive(Args)]
+struct SecretArguments {
+    /// The credential's secret; other users of this machine may see it, prefer --secret-file.
+    #[arg(long, required_unless_present = "secret_file", conflicts_with = "secret_file")]
+    secret: Option<String>,
+    /// File that holds the secret, one final newline aside; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// The secret is standard base64 of the key (`base64_secret`).
+    #[arg(long)]
+    base64_secret: bool,
+}
+
+impl std::fmt::Debug for SecretArguments {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SecretArguments").field("base64_secret", &self.base64_secret).finish_non_exhaustive()
+    }
+}
+
+/// A symmetric algorithm of RFC 7518 §3.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Algorithm {
+    #[value(name = "HS256")]
+    Hs256,
+    #[value(name = "HS384")]
+    Hs384,
+    #[value(name = "HS512")]
+    Hs512,
+}
+
+impl Algorithm {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+        }
+    }
+
+    fn mac(self) -> hmac::Algorithm {
+        match self {
+            Self::Hs256 => hmac::HMAC_SHA256,
+            Self::Hs384 => hmac::HMAC_SHA384,
+            Self::Hs512 => hmac::HMAC_SHA512,
+        }
+    }
+}
+
+/// A claim that limits a token's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TimeClaim {
+    Exp,
+    Nbf,
+}
+
+/// Runs the verb.
+pub(super) fn token(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let now = crate::base::clock::unix().as_secs();
+    match arguments.verb {
+        Verb::Sign(arguments) => {
+            let secret = read_secret(&arguments.secret)?;
+            let secret = if arguments.secret.base64_secret {
+                explain::decoded_secret(&secret).context("the secret is not standard base64")?
+            } else {
+                secret
+            };
+            let order = sign::Order {
+                key: arguments.key,
+                key_claim_name: arguments.key_claim_name,
+                claims: arguments.claims,
+                expires_s: arguments.expires.map(u64::from),
+                algorithm: arguments.algorithm,
+            };
+            writeln!(std::io::stdout().lock(), "{}", sign::sign(order, &secret, now))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Explain(arguments) => {
+            if arguments.token == "-" && arguments.secret.secret_file.as_deref() == Some(Path::new("-")) {
+                bail!("the token and the secret cannot both come from standard input");
+            }
+            let secret = read_secret(&arguments.secret)?;
+            let token = if arguments.token == "-" { read_token()? } else { arguments.token.into_bytes() };
+            let options = explain::Options {
+                key: arguments.key,
+                secret,
+                base64_secret: arguments.secret.base64_secret,
+                algorithm: arguments.algorithm,
+                grace_s: arguments.grace,
+                key_claim_name: arguments.key_claim_name,
+                claims_to_verify: arguments.claims_to_verify,
+            };
+            let explanation = explain::explain(&token, &options, now);
+            write!(std::io::stdout().lock(), "{explanation}")?;
+            Ok(if explanation.refusal.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+fn read_secret(arguments: &SecretArguments) -> anyhow::Result<Vec<u8>> {
+    let secret = match (&arguments.secret, &arguments.secret_file) {
+        (Some(secret), _) => secret.clone().into_bytes(),
+        (None, Some(path)) if path == Path::new("-") => without_newline(read_bounded(std::io::stdin().lock())?),
+        (None, Some(path)) => {
+            let file = std::fs::File::open(path).and_then(read_bounded);
+            without_newline(file.with_context(|| format!("{} cannot be read", path.display()))?)
+        }
+        (None, None) => Vec::new(),
+    };
+    if secret.is_empty() {
+        bail!("expected a secret, found an empty one");
+    }
+    Ok(secret)
+}
+
+fn read_token() -> anyhow::Result<Vec<u8>> {
+    let text = read_bounded(std::io::stdin().lock()).context("standard input cannot be read")?;
+    Ok(text.trim_ascii().to_vec())
+}
+
+fn read_bounded(source: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(INPUT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > INPUT_BYTES_MAX {
+        return Err(std::io::Error::other(format!("more than {INPUT_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn without_newline(mut text: Vec<u8>) -> Vec<u8> {
+    if text.last() == Some(&b'\n') {
+        text.pop();
+        if text.last() == Some(&b'\r') {
+            text.pop();
+        }
+    }
+    text
+}
+
+fn claim(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if name.is_empty() {
+        return Err("expected a name before the =".to_owned());
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((name.to_owned(), value))
+}
+
+/// A token or a secret beyond this is a mistaken file.
+const INPUT_BYTES_MAX: u64 = 1 << 20;
+
+const SIGN_EXAMPLES: &str = "\
+Examples:
+  ringgate token sign --key jack-key --secret my-secret
+  ringgate token sign --key jack-key --secret-file jack.secret --algorithm HS512 --expires 0
+  ringgate token sign --key jack-key --secret my-secret --claim role=reader --claim 'groups=[1,2]'
+  curl -H \"Authorization: $(ringgate token sign --key jack-key --secret my-secret)\" http://127.0.0.1:9080/get";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  ringgate token explain --key jack-key --secret my-secret \"$token\"
+  echo \"$token\" | ringgate token explain --secret-file jack.secret
+  ringgate token explain --secret my-secret --grace 30 --claims-to-verify exp,nbf \"$token\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn claims_are_json_or_text() {
+        let cases =
+            [("a=1", "a", json!(1)), ("a=b", "a", json!("b")), ("a=", "a", json!("")), ("a=x=y", "a", json!("x=y"))];
+        for (text, name, value) in cases {
+            assert_eq!(claim(text), Ok((name.to_owned(), value)), "{text}");
+        }
+        assert_eq!(claim("groups=[1,\"b\"]").unwrap().1, json!([1, "b"]));
+        assert!(claim("a").is_err() && claim("=1").is_err());
+    }
+
+    #[test]
+    fn one_final_newline_is_not_part_of_a_secret() {
+        for (text, want) in [("s", "s"), ("s\n", "s"), ("s\r\n", "s"), ("s\n\n", "s\n"), ("", "")] {
+            assert_eq!(without_newline(text.into()), want.as_bytes(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn debug_output_shows_no_secret() {
+        let arguments = SecretArguments { secret: Some("hunter2".into()), secret_file: None, base64_secret: true };
+        assert!(!format!("{arguments:?}").contains("hunter2"));
+    }
+}

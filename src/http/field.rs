@@ -1,0 +1,277 @@
+//! Field lines: the scanner both heads share, and the names that the gateway itself acts on.
+//!
+//! Lines end in CRLF and nothing else (RFC 9112 §2.2 allows a bare LF; we refuse it, because recipients differ about
+//! it). Names are tokens, values hold no control bytes but tab, a line never starts with white space (RFC 9112 §5.2).
+
+use crate::base::bytes::Span;
+use memchr::memchr;
+
+/// One field line of a head, as spans of the buffer it was parsed from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FieldSpan {
+    /// The name as the sender wrote it; compare without case.
+    pub name: Span,
+    /// The value without surrounding white space.
+    pub value: Span,
+    /// The name, if it is one that the gateway acts on.
+    pub known: Known,
+}
+
+/// Field names that the gateway acts on, recognised once while parsing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Known {
+    /// None of the others.
+    #[default]
+    Other,
+    /// `Authorization`.
+    Authorization,
+    /// `Connection`.
+    Connection,
+    /// `Content-Length`.
+    ContentLength,
+    /// `Cookie`.
+    Cookie,
+    /// `Date`.
+    Date,
+    /// `Expect`.
+    Expect,
+    /// `Forwarded`.
+    Forwarded,
+    /// `Host`.
+    Host,
+    /// Removed on every hop (RFC 9110 §7.6.1): `Keep-Alive`, `Proxy-Connection`, `TE`, `Trailer`, `HTTP2-Settings`.
+    HopByHop,
+    /// `X-Consumer-Username`, `X-Credential-Identifier`, `X-Consumer-Custom-ID`, also with underscores.
+    Identity,
+    /// `Referer`.
+    Referer,
+    /// `Server`.
+    Server,
+    /// `Transfer-Encoding`.
+    TransferEncoding,
+    /// `Upgrade`.
+    Upgrade,
+    /// `User-Agent`.
+    UserAgent,
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `X-Forwarded-Host`.
+    XForwardedHost,
+    /// `X-Forwarded-Port`.
+    XForwardedPort,
+    /// `X-Forwarded-Proto`.
+    XForwardedProto,
+    /// `X-Real-IP`.
+    XRealIp,
+}
+
+/// Why a field line was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// A line feed without carriage return.
+    #[error("a line ends in a bare line feed")]
+    BareLineFeed,
+    /// The line starts with white space (obs-fold).
+    #[error("a field line starts with white space")]
+    Folded,
+    /// No colon.
+    #[error("a field line has no colon")]
+    NoColon,
+    /// The name is empty or holds something other than token characters.
+    #[error("a field name is not a token")]
+    Name,
+    /// The value holds a control byte.
+    #[error("a field value holds a control byte")]
+    Value,
+}
+
+/// Finds line after line in a buffer that grows; every byte is looked at once however it trickles in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Lines {
+    /// Start of the line that is not complete yet.
+    pub line_start: usize,
+    searched: usize,
+}
+
+impl Lines {
+    /// Lines from `offset` on.
+    pub fn starting_at(offset: usize) -> Self {
+        Self { line_start: offset, searched: offset }
+    }
+
+    /// The next complete line without its CRLF; `None`: more bytes are needed.
+    #[inline]
+    pub fn next(&mut self, buffer: &[u8]) -> Result<Option<Span>, FieldError> {
+        let unseen = buffer.get(self.searched..).unwrap_or_default();
+        let Some(offset) = memchr(b'\n', unseen) else {
+            self.searched = buffer.len();
+            return Ok(None);
+        };
+        let feed = self.searched + offset;
+        let start = self.line_start;
+        if feed == start || buffer.get(feed.wrapping_sub(1)) != Some(&b'\r') {
+            return Err(FieldError::BareLineFeed);
+        }
+        self.line_start = feed + 1;
+        self.searched = feed + 1;
+        Ok(Some(Span::new(start, feed - 1)))
+    }
+}
+
+impl FieldSpan {
+    /// Reads one non-empty line.
+    #[inline]
+    pub fn parse(buffer: &[u8], line: Span) -> Result<Self, FieldError> {
+        let bytes = line.of(buffer);
+        if matches!(bytes.first(), Some(b' ' | b'\t')) {
+            return Err(FieldError::Folded);
+        }
+        let colon = memchr(b':', bytes).ok_or(FieldError::NoColon)?;
+        let (name, rest) = bytes.split_at(colon);
+        if !is_token(name) {
+            return Err(FieldError::Name);
+        }
+        let raw = rest.get(1..).unwrap_or_default();
+        if !is_field_value(raw) {
+            return Err(FieldError::Value);
+        }
+        let value = crate::base::bytes::trim_ows(raw);
+        let lead = raw.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let value_start = line.start as usize + colon + 1 + if value.is_empty() { 0 } else { lead };
+        Ok(Self {
+            name: Span::new(line.start as usize, line.start as usize + colon),
+            value: Span::new(value_start, value_start + value.len()),
+            known: Known::of(name),
+        })
+    }
+}
+
+impl Known {
+    /// Recognises a name, without case. The length decides first, so most names cost one jump.
+    #[inline]
+    pub fn of(name: &[u8]) -> Self {
+        let candidates: &[(&[u8], Self)] = match name.len() {
+            2 => &[(b"te", Self::HopByHop)],
+            4 => &[(b"host", Self::Host), (b"date", Self::Date)],
+            6 => &[(b"cookie", Self::Cookie), (b"expect", Self::Expect), (b"server", Self::Server)],
+            7 => &[(b"referer", Self::Referer), (b"upgrade", Self::Upgrade), (b"trailer", Self::HopByHop)],
+            9 => &[(b"x-real-ip", Self::XRealIp), (b"forwarded", Self::Forwarded)],
+            10 => {
+                &[(b"user-agent", Self::UserAgent), (b"connection", Self::Connection), (b"keep-alive", Self::HopByHop)]
+            }
+            13 => &[(b"authorization", Self::Authorization)],
+            14 => &[(b"content-length", Self::ContentLength), (b"http2-settings", Self::HopByHop)],
+            15 => &[(b"x-forwarded-for", Self::XForwardedFor)],
+            16 => &[
+                (b"x-forwarded-host", Self::XForwardedHost),
+                (b"x-forwarded-port", Self::XForwardedPort),
+                (b"proxy-connection", Self::HopByHop),
+            ],
+            17 => &[(b"transfer-encoding", Self::TransferEncoding), (b"x-forwarded-proto", Self::XForwardedProto)],
+            19 | 20 | 23 => return Self::identity(name),
+            _ => return Self::Other,
+        };
+        candidates
+            .iter()
+            .find(|(candidate, _)| name.eq_ignore_ascii_case(candidate))
+            .map_or(Self::Other, |(_, known)| *known)
+    }
+
+    /// The identity names also with `_`: CGI-like upstreams fold the two, so a twin would speak for the gateway.
+    fn identity(name: &[u8]) -> Self {
+        const NAMES: [&[u8]; 3] = [b"x-consumer-username", b"x-credential-identifier", b"x-consumer-custom-id"];
+        let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+        let is_one = NAMES.iter().any(|known| name.iter().map(folded).eq(known.iter().copied()));
+        if is_one { Self::Identity } else { Self::Other }
+    }
+}
+
+/// Whether `bytes` is a non-empty token (RFC 9110 §5.6.2).
+#[inline]
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| TOKEN.get(usize::from(*byte)).is_some_and(|is| *is))
+}
+
+/// Whether `bytes` may stand in a field value: no control byte but tab (RFC 9110 §5.5). Branch-free, so it vectorises.
+#[inline]
+pub fn is_field_value(bytes: &[u8]) -> bool {
+    !bytes.iter().fold(false, |bad, byte| bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7f))
+}
+
+static TOKEN: [bool; 256] = token_table();
+
+const fn token_table() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0_usize;
+    while byte < 256 {
+        let is = matches!(byte as u8,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z');
+        #[allow(
+            clippy::indexing_slicing,
+            reason = "a constant evaluation cannot reach outside without failing the build"
+        )]
+        {
+            table[byte] = is;
+        }
+        byte += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<(String, String, Known), FieldError> {
+        let buffer = line.as_bytes();
+        let span = FieldSpan::parse(buffer, Span::new(0, buffer.len()))?;
+        let text = |part: Span| String::from_utf8_lossy(part.of(buffer)).into_owned();
+        Ok((text(span.name), text(span.value), span.known))
+    }
+
+    #[test]
+    fn a_line_is_a_token_a_colon_and_a_clean_value() {
+        let owned = |name: &str, value: &str, known| Ok((name.to_owned(), value.to_owned(), known));
+        assert_eq!(parse("Host: a"), owned("Host", "a", Known::Host));
+        assert_eq!(parse("x:"), owned("x", "", Known::Other));
+        assert_eq!(parse("x: \t "), owned("x", "", Known::Other));
+        assert_eq!(parse("x: \t b c \t"), owned("x", "b c", Known::Other));
+        for (line, error) in [
+            (" x: 1", FieldError::Folded),
+            ("\tx: 1", FieldError::Folded),
+            ("x", FieldError::NoColon),
+            (": 1", FieldError::Name),
+            ("x : 1", FieldError::Name),
+            ("x\0: 1", FieldError::Name),
+            ("x: a\rb", FieldError::Value),
+            ("x: a\0b", FieldError::Value),
+            ("x: a\x7fb", FieldError::Value),
+        ] {
+            assert_eq!(parse(line), Err(error), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn identity_names_are_recognised_with_underscores_too() {
+        for name in ["X-Consumer-Username", "x_consumer_username", "X-Credential_Identifier", "X_CONSUMER_CUSTOM-ID"] {
+            assert_eq!(Known::of(name.as_bytes()), Known::Identity, "{name}");
+        }
+        assert_eq!(Known::of(b"x-consumer-usernamf"), Known::Other);
+    }
+
+    #[test]
+    fn lines_resume_where_they_stopped_and_refuse_bare_feeds() {
+        let whole = b"GET / HTTP/1.1\r\nA: 1\r\n\r\n";
+        let mut lines = Lines::default();
+        let mut found = Vec::new();
+        for end in 0..=whole.len() {
+            while let Some(line) = lines.next(&whole[..end]).unwrap() {
+                found.push(line.of(whole).to_vec());
+            }
+        }
+        assert_eq!(found, [b"GET / HTTP/1.1".to_vec(), b"A: 1".to_vec(), Vec::new()]);
+        assert_eq!(Lines::default().next(b"a\n"), Err(FieldError::BareLineFeed));
+        assert_eq!(Lines::default().next(b"\n"), Err(FieldError::BareLineFeed));
+    }
+}

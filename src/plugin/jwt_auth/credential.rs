@@ -1,0 +1,213 @@
+//! The consumer's side of `jwt-auth`: what a consumer or credential carries (spec/jwt-auth §2.2, §9.1).
+//!
+//! Configuration in, key material out. Runs on the control side, once per change. No error text holds a secret.
+
+use crate::auth::consumer::AuthMaterial;
+use crate::auth::jwt::{Algorithm, JwtCredential};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::Value;
+
+/// Checks what the schema cannot say.
+pub(super) fn check(configuration: &Value) -> Result<(), String> {
+    let secret = text(configuration, "secret");
+    if text(configuration, "algorithm").is_some_and(is_reference) {
+        return Ok(());
+    }
+    algorithm(configuration)?;
+    match secret {
+        Some(secret) if is_base64(configuration) && !is_reference(secret) => decode_secret(secret).map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
+/// Generates the secret that an HS* credential was written without: base64 of 32 random bytes.
+///
+/// Whatever is there stays, and so does whatever the schema will refuse.
+pub(super) fn complete(configuration: &mut Value) {
+    let has_hmac = algorithm(configuration).is_ok();
+    let Some(members) = configuration.as_object_mut() else { return };
+    if !has_hmac || members.contains_key("secret") {
+        return;
+    }
+    let mut bytes = [0_u8; GENERATED_SECRET_BYTES];
+    if SystemRandom::new().fill(&mut bytes).is_ok() {
+        members.insert("secret".into(), base64_simd::STANDARD.encode_to_string(bytes).into());
+    }
+}
+
+/// Builds what verifies tokens. All references must be resolved: an unresolved one would make its own text a secret.
+pub(super) fn build(configuration: &Value) -> Result<AuthMaterial, String> {
+    if holds_reference(configuration) {
+        return Err("a secret reference is not resolved".into());
+    }
+    let key = text(configuration, "key").filter(|key| !key.is_empty()).ok_or("property \"key\" is required")?;
+    let algorithm = algorithm(configuration)?;
+    let secret = text(configuration, "secret").filter(|secret| !secret.is_empty());
+    let secret = secret.ok_or("property \"secret\" is required when using HS based algorithms")?;
+    let grace_s = configuration.get("lifetime_grace_period").map_or(Some(0), whole_seconds);
+    let grace_s = grace_s.ok_or("property \"lifetime_grace_period\" validation failed: expected whole seconds")?;
+    let credential = if is_base64(configuration) {
+        JwtCredential::hmac(key, algorithm, &decode_secret(secret)?, grace_s)
+    } else {
+        JwtCredential::hmac(key, algorithm, secret.as_bytes(), grace_s)
+    };
+    Ok(AuthMaterial::Jwt(credential))
+}
+
+fn text<'v>(configuration: &'v Value, name: &str) -> Option<&'v str> {
+    configuration.get(name).and_then(Value::as_str)
+}
+
+fn is_base64(configuration: &Value) -> bool {
+    configuration.get("base64_secret").and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn algorithm(configuration: &Value) -> Result<Algorithm, String> {
+    let name = match configuration.get("algorithm") {
+        None => Algorithm::Hs256.name(),
+        Some(name) => name.as_str().unwrap_or("of another type than string"),
+    };
+    Algorithm::from_name(name).ok_or_else(|| {
+        let supported = Algorithm::ALL.map(Algorithm::name).join(", ");
+        format!("algorithm {name} is not supported yet, supported: {supported}")
+    })
+}
+
+/// Decodes standard base64 as leniently as APISIX does, so that every secret written there keeps working: padding may
+/// be missing, and the last character's spare bits are ignored. The url alphabet and white space are refused.
+fn decode_secret(secret: &str) -> Result<Vec<u8>, String> {
+    let digits = secret.trim_end_matches('=');
+    let padding = secret.len() - digits.len();
+    let is_standard = digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
+    if padding > BASE64_PADDING_MAX || digits.is_empty() || !is_standard {
+        return Err(NOT_BASE64.into());
+    }
+    base64_simd::forgiving_decode_to_vec(digits.as_bytes()).map_err(|_| NOT_BASE64.into())
+}
+
+/// A whole number of seconds, also when written as `60.0`; too large a one counts as the largest.
+fn whole_seconds(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| {
+        value.as_f64().filter(|seconds| *seconds >= 0.0 && seconds.fract() == 0.0).map(|seconds| seconds as u64)
+    })
+}
+
+fn holds_reference(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_reference(text),
+        Value::Array(items) => items.iter().any(holds_reference),
+        Value::Object(members) => members.values().any(holds_reference),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Whether the whole text stands for a value kept elsewhere (spec/consumers-credentials-secrets §5.2).
+fn is_reference(text: &str) -> bool {
+    text.starts_with("$secret://")
+        || text.get(..ENVIRONMENT.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(ENVIRONMENT))
+}
+
+/// In any case.
+const ENVIRONMENT: &str = "$env://";
+
+const NOT_BASE64: &str = "base64_secret required but the secret is not in base64 format";
+
+/// As many as the longest MAC key worth having for HS256 (RFC 7518 §3.2).
+const GENERATED_SECRET_BYTES: usize = 32;
+
+/// More `=` than any length needs.
+const BASE64_PADDING_MAX: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn built(configuration: &Value) -> Result<(), String> {
+        build(configuration).map(|_| ())
+    }
+
+    #[test]
+    fn checks_go_beyond_the_schema() {
+        let rs256 = Err("algorithm RS256 is not supported yet, supported: HS256, HS384, HS512".to_owned());
+        let not_base64 = Err(NOT_BASE64.to_owned());
+        let cases = [
+            (json!({"key": "k"}), Ok(())),
+            (json!({"key": "k", "secret": "s", "algorithm": "HS384"}), Ok(())),
+            (json!({"key": "k", "algorithm": "RS256", "public_key": "p"}), rs256.clone()),
+            (json!({"key": "k", "algorithm": "RS256", "public_key": "p", "base64_secret": true, "secret": "@"}), rs256),
+            (json!({"key": "k", "secret": "c2VjcmV0", "base64_secret": true}), Ok(())),
+            (json!({"key": "k", "secret": "c2VjcmV0cw==", "base64_secret": true}), Ok(())),
+            (json!({"key": "k", "secret": "c2VjcmV0cw", "base64_secret": true}), Ok(())),
+            (json!({"key": "k", "secret": "c2VjcmV0cx==", "base64_secret": true}), Ok(())),
+            (json!({"key": "k", "secret": "c2Vj-mV0", "base64_secret": true}), not_base64.clone()),
+            (json!({"key": "k", "secret": "c2Vj cmV0", "base64_secret": true}), not_base64.clone()),
+            (json!({"key": "k", "secret": "c2VjcmV0===", "base64_secret": true}), not_base64.clone()),
+            (json!({"key": "k", "secret": "c2Vjc", "base64_secret": true}), not_base64.clone()),
+            (json!({"key": "k", "secret": "==", "base64_secret": true}), not_base64),
+            (json!({"key": "k", "secret": "not base64!", "base64_secret": false}), Ok(())),
+            (json!({"key": "k", "base64_secret": true}), Ok(())),
+            (json!({"key": "k", "secret": "$secret://vault/1/k", "base64_secret": true}), Ok(())),
+            (json!({"key": "k", "secret": "$Env://SECRET", "base64_secret": true}), Ok(())),
+            (json!({"key": "k", "algorithm": "$ENV://ALGORITHM"}), Ok(())),
+        ];
+        for (configuration, want) in cases {
+            assert_eq!(check(&configuration), want, "{configuration}");
+        }
+    }
+
+    #[test]
+    fn only_what_can_verify_is_built() {
+        let missing = Err("property \"secret\" is required when using HS based algorithms".to_owned());
+        let unresolved = Err("a secret reference is not resolved".to_owned());
+        let cases = [
+            (json!({"key": "k", "secret": "s"}), Ok(())),
+            (json!({"key": "k", "secret": "s", "lifetime_grace_period": 60.0, "exp": 1, "extra": [1]}), Ok(())),
+            (json!({"key": "k"}), missing.clone()),
+            (json!({"key": "k", "secret": ""}), missing),
+            (json!({"secret": "s"}), Err("property \"key\" is required".to_owned())),
+            (json!({"key": "k", "secret": "$env://S"}), unresolved.clone()),
+            (json!({"key": "$secret://vault/1/k", "secret": "s"}), unresolved.clone()),
+            (json!({"key": "k", "secret": "s", "extra": {"deep": ["$ENV://X"]}}), unresolved),
+            (json!({"key": "k", "secret": "not base64", "base64_secret": true}), Err(NOT_BASE64.to_owned())),
+        ];
+        for (configuration, want) in cases {
+            assert_eq!(built(&configuration), want, "{configuration}");
+        }
+        assert!(built(&json!({"key": "k", "secret": "s", "algorithm": "ES256"})).is_err());
+        let AuthMaterial::Jwt(jwt) =
+            build(&json!({"key": "k", "secret": "s", "algorithm": "HS512", "lifetime_grace_period": 60})).unwrap();
+        assert_eq!((jwt.lookup_key(), jwt.algorithm(), jwt.grace_s()), ("k", Algorithm::Hs512, 60));
+    }
+
+    #[test]
+    fn a_missing_secret_is_generated_once() {
+        let mut configuration = json!({"key": "k"});
+        complete(&mut configuration);
+        let first = configuration["secret"].as_str().unwrap().to_owned();
+        assert_eq!(decode_secret(&first).unwrap().len(), GENERATED_SECRET_BYTES);
+        complete(&mut configuration);
+        assert_eq!(configuration["secret"], first.as_str(), "what is there stays");
+        let mut other = json!({"key": "k", "algorithm": "HS512"});
+        complete(&mut other);
+        assert_ne!(other["secret"], first.as_str(), "random");
+        assert_eq!(built(&other), Ok(()));
+    }
+
+    #[test]
+    fn nothing_else_is_completed() {
+        for configuration in [
+            json!({"key": "k", "secret": null}),
+            json!({"key": "k", "secret": ""}),
+            json!({"key": "k", "algorithm": "RS256", "public_key": "p"}),
+            json!({"key": "k", "algorithm": 5}),
+            json!({"key": "k", "algorithm": "$env://ALGORITHM"}),
+            json!([]),
+            json!(null),
+        ] {
+            let mut completed = configuration.clone();
+            complete(&mut completed);
+            assert_eq!(completed, configuration);
+        }
+    }
+}

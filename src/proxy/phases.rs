@@ -1,0 +1,187 @@
+//! The phases of one request before it goes upstream: route, rewrite, merge, access (see `LIFECYCLE.md`).
+//!
+//! Runs without waiting, so the worker's tables are borrowed once and cannot change under it.
+
+use super::exchange::{Client, Exchange};
+use crate::base::clock::Now;
+use crate::http::path::{Normalised, normalise, split_target};
+use crate::http::request::Request;
+use crate::plugin::chain::Chain;
+use crate::plugin::{Answer, Context, Verdict};
+use crate::route::Target;
+use crate::upstream::Timeouts;
+use crate::worker::state::State;
+use crate::worker::tables::{LiveUpstream, Tables};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What the phases decided.
+#[derive(Debug)]
+pub enum Decision {
+    /// Answer now.
+    Answer(Arc<Answer>),
+    /// Ask this upstream.
+    Forward(Forward),
+}
+
+/// Where a request goes, pinned for as long as it lasts.
+#[derive(Debug)]
+pub struct Forward {
+    /// The upstream.
+    pub upstream: Rc<LiveUpstream>,
+    /// The route's waits, else the upstream's, else the default.
+    pub timeouts: Timeouts,
+}
+
+/// Decides about the request in `buffer`.
+pub fn decide(state: &State, exchange: &mut Exchange, buffer: &[u8], client: Client, now: Now) -> Decision {
+    if derive(state, exchange, buffer, client).is_err() {
+        return Decision::Answer(state.answers.page(400));
+    }
+    state.catch_up();
+    let mut tables = state.tables.borrow_mut();
+    let tables = &mut *tables;
+    // The labels are copied out while the request view borrows the exchange; they are put back below.
+    let mut edits = std::mem::take(&mut exchange.edits);
+    let mut labels = (std::mem::take(&mut exchange.route_id), std::mem::take(&mut exchange.service_id));
+    let mut scratch = state.scratch.borrow_mut();
+    let mut context = Context {
+        consumers: &tables.consumers,
+        unix_s: now.unix_s(),
+        identity: None,
+        edits: &mut edits,
+        scratch: &mut scratch,
+    };
+    let request = exchange.request(buffer, client);
+    let outcome = Phases { state, tables_router: &tables.router, global_rules: &tables.global_rules }.run(
+        &request,
+        &mut context,
+        &mut tables.merged,
+        &mut labels,
+    );
+    let identity = context.identity.take();
+    exchange.edits = edits;
+    exchange.identity = identity;
+    (exchange.route_id, exchange.service_id) = labels;
+    match outcome {
+        Ok((target, timeouts)) => settle(state, tables, target, timeouts),
+        Err(answer) => Decision::Answer(answer),
+    }
+}
+
+/// The parts of the worker's state that the phases read.
+struct Phases<'w> {
+    state: &'w State,
+    tables_router: &'w crate::route::Router,
+    global_rules: &'w Arc<Chain>,
+}
+
+type Outcome = Result<(Target, Option<Timeouts>), Arc<Answer>>;
+
+impl Phases<'_> {
+    fn run(
+        &self,
+        request: &Request<'_>,
+        context: &mut Context<'_>,
+        merged: &mut crate::plugin::chain::MergedChains,
+        labels: &mut (Vec<u8>, Vec<u8>),
+    ) -> Outcome {
+        let Some(route) = self.tables_router.find(request) else {
+            // Global rules also see requests that no route takes (spec/routing-and-upstreams §4).
+            rewrite(self.global_rules, request, context)?;
+            access(self.global_rules, request, context)?;
+            return Err(Arc::clone(&self.state.answers.route_not_found));
+        };
+        labels.0.extend_from_slice(route.id.as_bytes());
+        labels.1.extend_from_slice(route.service_id.as_deref().unwrap_or_default().as_bytes());
+        match route.target {
+            Target::ServiceMissing => return Err(self.state.answers.page(404)),
+            Target::Unusable => return Err(self.state.answers.page(503)),
+            Target::Upstream(_) | Target::None => {}
+        }
+        rewrite(self.global_rules, request, context)?;
+        rewrite(&route.chain, request, context)?;
+        let with_consumer = match &context.identity {
+            Some(identity) => merged.find(&route.chain, &identity.plugins),
+            None => None,
+        };
+        if let Some(merged) = &with_consumer {
+            rewrite(&merged.brought, request, context)?;
+        }
+        access(self.global_rules, request, context)?;
+        access(with_consumer.as_deref().map_or(&*route.chain, |merged| &merged.chain), request, context)?;
+        Ok((route.target, route.timeouts))
+    }
+}
+
+fn rewrite(chain: &Chain, request: &Request<'_>, context: &mut Context<'_>) -> Result<(), Arc<Answer>> {
+    chain.links.iter().try_for_each(|link| match link.plugin.rewrite(request, context) {
+        Verdict::Continue => Ok(()),
+        Verdict::Respond(answer) => Err(answer),
+    })
+}
+
+fn access(chain: &Chain, request: &Request<'_>, context: &mut Context<'_>) -> Result<(), Arc<Answer>> {
+    chain.links.iter().try_for_each(|link| match link.plugin.access(request, context) {
+        Verdict::Continue => Ok(()),
+        Verdict::Respond(answer) => Err(answer),
+    })
+}
+
+fn settle(state: &State, tables: &Tables, target: Target, timeouts: Option<Timeouts>) -> Decision {
+    let Target::Upstream(slot) = target else {
+        return Decision::Answer(state.answers.page(503));
+    };
+    match tables.upstream(slot) {
+        // The id dangles: APISIX answers 502 there, and 503 where there is nothing to choose from.
+        None => Decision::Answer(state.answers.page(502)),
+        Some(upstream) if upstream.balance.is_empty() => Decision::Answer(state.answers.page(503)),
+        Some(upstream) => {
+            let timeouts = timeouts.or(upstream.upstream.timeouts).unwrap_or_default();
+            Decision::Forward(Forward { upstream: Rc::clone(upstream), timeouts })
+        }
+    }
+}
+
+/// Fills in what routing needs: the normalised path, the host, the client's address.
+fn derive(state: &State, exchange: &mut Exchange, buffer: &[u8], client: Client) -> Result<(), ()> {
+    let settings = &state.settings;
+    let mut path = std::mem::take(&mut exchange.path);
+    let raw_path = split_target(exchange.raw_target(buffer)).0;
+    let outcome = normalise(raw_path, &mut path);
+    exchange.path_is_rewritten = matches!(outcome, Ok(Normalised::Rewritten));
+    if settings.delete_uri_tail_slash {
+        if !exchange.path_is_rewritten {
+            path.clear();
+            path.extend_from_slice(raw_path);
+        }
+        if path.last() == Some(&b'/') {
+            path.pop();
+        }
+        exchange.path_is_rewritten = true;
+    }
+    exchange.path = path;
+    outcome.map_err(drop)?;
+
+    let mut host = std::mem::take(&mut exchange.host);
+    crate::route::host::push_matching_host(exchange.raw_host(buffer), &mut host);
+    exchange.host = host;
+    exchange.remote_addr = Some(remote_addr(state, exchange, buffer, client));
+    Ok(())
+}
+
+/// The client's address: from the real-ip header when the peer is trusted to set it, else the peer's own.
+fn remote_addr(state: &State, exchange: &Exchange, buffer: &[u8], client: Client) -> IpAddr {
+    let peer = client.peer.ip();
+    let settings = &state.settings;
+    if !settings.real_ip_from.iter().any(|network| network.contains(&peer)) {
+        return peer;
+    }
+    let header = settings.real_ip_header.as_bytes();
+    let field = exchange.head.fields.iter().rfind(|field| field.name.of(buffer).eq_ignore_ascii_case(header));
+    // Of a list (X-Forwarded-For) the last member is the one that the trusted peer added.
+    let value = field.map(|field| field.value.of(buffer)).unwrap_or_default();
+    let last = value.rsplit(|byte| *byte == b',').next().map(crate::base::bytes::trim_ows).unwrap_or_default();
+    std::str::from_utf8(last).ok().and_then(|text| text.parse().ok()).unwrap_or(peer)
+}

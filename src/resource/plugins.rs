@@ -1,0 +1,207 @@
+//! Plugin configurations inside a resource: known, right, and complete.
+
+use super::kind::Document;
+use crate::plugin::{PluginType, Side, registry};
+use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
+
+/// What the plugins stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// A route, or anything else whose plugins run for requests.
+    Route,
+    /// A consumer: authentication plugins are its credentials, others run once it is known.
+    Consumer,
+    /// A credential: authentication plugins only.
+    Credential,
+}
+
+/// Checks the `plugins` of `object`, in the order they were sent, and lets authentication plugins complete theirs.
+pub(super) fn check(object: &mut Map<String, Value>, holder: Holder) -> Result<(), String> {
+    let prefix = if holder == Holder::Route { "" } else { "invalid plugins configuration: " };
+    let Some(Value::Object(plugins)) = object.get_mut("plugins") else { return Ok(()) };
+    for (name, conf) in plugins {
+        if !conf.is_object() {
+            return Err(format!("{prefix}invalid plugin conf {conf} for plugin [{name}]"));
+        }
+        let plugin = registry::find(name).ok_or_else(|| format!("{prefix}unknown plugin [{name}]"))?;
+        one(plugin, conf, holder)
+            .map_err(|text| format!("{prefix}failed to check the configuration of plugin {name} err: {text}"))?;
+        if holder == Holder::Credential && plugin.auth.is_none() {
+            return Err("only supports auth type plugins in consumer credential".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn one(plugin: &PluginType, conf: &mut Value, holder: Holder) -> Result<(), String> {
+    let mut is_disabled = false;
+    if let Some(meta) = conf.get("_meta") {
+        META.check(meta)
+            .and_then(|()| supported(meta))
+            .map_err(|inner| format!("property \"_meta\" validation failed: {inner}"))?;
+        is_disabled = meta.get("disable") == Some(&Value::Bool(true));
+    }
+    let side = if holder != Holder::Route && plugin.auth.is_some() { Side::Consumer } else { Side::Route };
+    match conf_of_side(plugin, conf, side) {
+        // It never runs, so it may be anything: that is how a broken one is switched off.
+        Err(_) if is_disabled => Ok(()),
+        verdict => verdict,
+    }
+}
+
+fn conf_of_side(plugin: &PluginType, conf: &mut Value, side: Side) -> Result<(), String> {
+    match document(plugin.name, side) {
+        Some(document) => document.check(conf)?,
+        None => return Err("no schema".to_owned()),
+    }
+    if let (Side::Consumer, Some(auth)) = (side, &plugin.auth) {
+        (auth.complete)(conf);
+    }
+    (plugin.check)(conf, side)
+}
+
+/// What the schema of `_meta` cannot say: what has no effect here yet, and that a priority is a whole number as it is
+/// read later.
+fn supported(meta: &Value) -> Result<(), String> {
+    if let Some(name) = ["filter", "pre_function"].iter().find(|name| meta.get(**name).is_some()) {
+        return Err(format!("property \"{name}\" is not supported"));
+    }
+    match meta.get("priority") {
+        Some(priority) if !priority.is_i64() => {
+            Err("property \"priority\" validation failed: wrong type: expected integer, got number".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The schema of one side of a plugin.
+pub fn document(plugin: &str, side: Side) -> Option<&'static Document> {
+    let found = DOCUMENTS.iter().find(|(name, its_side, _)| *name == plugin && *its_side == side);
+    found.map(|(_, _, document)| document)
+}
+
+static DOCUMENTS: LazyLock<Vec<(&'static str, Side, Document)>> = LazyLock::new(|| {
+    let mut documents = Vec::new();
+    for plugin in registry::PLUGINS {
+        documents.push((plugin.name, Side::Route, parse(plugin.schema)));
+        if let Some(auth) = &plugin.auth {
+            documents.push((plugin.name, Side::Consumer, parse(auth.consumer_schema)));
+        }
+    }
+    documents
+});
+
+fn parse(text: &str) -> Document {
+    match serde_json::from_str(text) {
+        Ok(json) => Document::new(json),
+        Err(error) => Document { json: Value::Null, schema: Err(error.to_string()) },
+    }
+}
+
+/// What `_meta` may hold (spec/admin-api §6).
+static META: LazyLock<Document> = LazyLock::new(|| {
+    Document::new(json!({
+        "type": "object",
+        "properties": {
+            "disable": {"type": "boolean"},
+            "error_response": {"oneOf": [{"type": "string"}, {"type": "object"}]},
+            "priority": {"type": "integer"},
+            "filter": {"type": "array"},
+            "pre_function": {"type": "string"},
+        },
+        "additionalProperties": false,
+    }))
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(holder: Holder, plugins: &Value) -> Result<Value, String> {
+        let mut object = Map::from_iter([("plugins".to_owned(), plugins.clone())]);
+        check(&mut object, holder).map(|()| object.remove("plugins").unwrap())
+    }
+
+    #[test]
+    fn jwt_auth_on_a_consumer() {
+        let dependent = "failed to validate dependent schema for \"algorithm\": value should match only one schema, but \
+                         matches none";
+        for (row, conf, want) in [
+            ("key missing", json!({}), "property \"key\" is required"),
+            (
+                "key a number",
+                json!({"key": 1}),
+                "property \"key\" validation failed: wrong type: expected string, got number",
+            ),
+            (
+                "key empty",
+                json!({"key": ""}),
+                "property \"key\" validation failed: string too short, expected at least 1, got 0",
+            ),
+            ("no public key", json!({"key": "k", "algorithm": "ES256"}), dependent),
+            (
+                "secret not base64",
+                json!({"key": "k", "secret": "-", "base64_secret": true}),
+                "base64_secret required but the secret is not in base64 format",
+            ),
+        ] {
+            for holder in [Holder::Consumer, Holder::Credential] {
+                let text = checked(holder, &json!({"jwt-auth": conf})).unwrap_err();
+                let prefix =
+                    "invalid plugins configuration: failed to check the configuration of plugin jwt-auth err: ";
+                assert_eq!(text.strip_prefix(prefix), Some(want), "{row}");
+            }
+        }
+        let references = json!({"jwt-auth": {"key": "$env://K", "secret": "$secret://vault/1/s", "algorithm": "$ENV://A", "base64_secret": true}});
+        assert_eq!(checked(Holder::Credential, &references).as_ref(), Ok(&references), "left as they are");
+    }
+
+    #[test]
+    fn a_missing_secret_is_generated_for_consumers_only() {
+        let sent = json!({"jwt-auth": {"key": "k"}});
+        let completed = checked(Holder::Credential, &sent).unwrap();
+        assert_eq!(completed["jwt-auth"]["secret"].as_str().map(str::len), Some(44), "{completed}");
+        assert_eq!(checked(Holder::Route, &sent).as_ref(), Ok(&sent));
+    }
+
+    #[test]
+    fn a_broken_configuration_may_be_switched_off() {
+        let broken = |disable: Value| json!({"jwt-auth": {"realm": 1, "_meta": {"disable": disable}}});
+        assert_eq!(
+            checked(Holder::Route, &broken(json!(false))).unwrap_err(),
+            "failed to check the configuration of plugin jwt-auth err: property \"realm\" validation failed: wrong type: \
+             expected string, got number"
+        );
+        assert_eq!(checked(Holder::Route, &broken(json!(true))).as_ref(), Ok(&broken(json!(true))));
+        assert_eq!(
+            checked(Holder::Route, &broken(json!("yes"))).unwrap_err(),
+            "failed to check the configuration of plugin jwt-auth err: property \"_meta\" validation failed: property \
+             \"disable\" validation failed: wrong type: expected boolean, got string"
+        );
+    }
+
+    #[test]
+    fn meta_takes_what_is_read_later() {
+        for (meta, want) in [
+            (json!({"priority": -5, "error_response": "x"}), "ok"),
+            (
+                json!({"priority": 1.0}),
+                "property \"priority\" validation failed: wrong type: expected integer, got number",
+            ),
+            (
+                json!({"error_response": 1}),
+                "property \"error_response\" validation failed: value should match only one schema, but matches none",
+            ),
+            (json!({"pre_function": "return 1"}), "property \"pre_function\" is not supported"),
+            (json!({"filter": [["arg_a", "==", "1"]]}), "property \"filter\" is not supported"),
+            (json!([]), "wrong type: expected object, got table"),
+        ] {
+            let text =
+                checked(Holder::Route, &json!({"jwt-auth": {"_meta": meta}})).map_or_else(|text| text, |_| "ok".into());
+            let prefix =
+                "failed to check the configuration of plugin jwt-auth err: property \"_meta\" validation failed: ";
+            assert_eq!(text.strip_prefix(prefix).unwrap_or(&text), want, "{meta}");
+        }
+    }
+}

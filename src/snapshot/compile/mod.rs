@@ -1,0 +1,173 @@
+//! Compilation: configuration events in, changes for workers out; only what an event touches is compiled.
+//!
+//! Runs on the control side, for each batch of writes and once for the initial load. The events of one batch are
+//! folded first: an object that several of them touch, or that depends on several objects they touch, is compiled
+//! once, in its end state. Reverse references (service to routes, consumer to credentials, name to upstreams) are
+//! kept so that a change costs what depends on it, whatever else is configured. An object that cannot be used is
+//! logged with its key and the reason, never with its values, and fails closed; it does not stop the rest.
+//! Bench: `benches/compile.rs`.
+
+mod consumers;
+mod dependents;
+mod key;
+mod logins;
+mod node;
+mod plugins;
+mod read;
+mod routes;
+#[cfg(test)]
+mod tests;
+mod upstreams;
+
+use super::change::Change;
+use crate::base::map::HashMap;
+use crate::resource::PREFIX;
+use crate::store::Event;
+use crate::upstream::KeepalivePool;
+use consumers::Consumers;
+use key::Object;
+use plugins::{Catalog, PluginSet};
+use read::{Rejected, read};
+use routes::Routes;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use upstreams::Upstreams;
+
+/// What the compiler made of some events.
+#[derive(Debug, Default)]
+pub struct Compiled {
+    /// For every worker, in order.
+    pub changes: Vec<Change>,
+    /// Domain names that upstream nodes now need and did not before; lower case.
+    pub names_wanted: Vec<Box<str>>,
+    /// Domain names that no node needs any more; lower case.
+    pub names_released: Vec<Box<str>>,
+}
+
+/// Holds what is needed to compile the next change.
+pub struct Compiler {
+    prefix: Box<str>,
+    catalog: Catalog,
+    upstreams: Upstreams,
+    routes: Routes,
+    consumers: Consumers,
+    global_rules: BTreeMap<Box<str>, Arc<PluginSet>>,
+}
+
+/// An object that only carries plugins: plugin config, consumer group, global rule.
+#[derive(serde::Deserialize)]
+struct PluginsSpec {
+    #[serde(default)]
+    plugins: Map<String, Value>,
+}
+
+impl Default for Compiler {
+    fn default() -> Self {
+        Self::new(PREFIX, KeepalivePool::default())
+    }
+}
+
+/// Says nothing of what is configured: the compiler holds secrets.
+impl fmt::Debug for Compiler {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Compiler").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+impl Compiler {
+    /// A compiler for keys below `prefix` (`/apisix`; empty for file configurations). `keepalive` is for upstreams
+    /// that do not say (`nginx_config.http.upstream.keepalive*`).
+    pub fn new(prefix: &str, keepalive: KeepalivePool) -> Self {
+        Self::with_catalog(prefix, keepalive, Catalog::default())
+    }
+
+    fn with_catalog(prefix: &str, keepalive: KeepalivePool, catalog: Catalog) -> Self {
+        Self {
+            prefix: prefix.into(),
+            catalog,
+            upstreams: Upstreams::new(keepalive),
+            routes: Routes::default(),
+            consumers: Consumers::default(),
+            global_rules: BTreeMap::new(),
+        }
+    }
+
+    /// Takes events in order. An object that cannot be used is logged and fails closed; it never stops the rest.
+    ///
+    /// A value that is not readable as its kind of object leaves the object before it in place.
+    pub fn apply(&mut self, events: &[Event]) -> Compiled {
+        let mut out = Compiled::default();
+        let mut are_global_rules_dirty = false;
+        for event in folded(events) {
+            let Some(object) = Object::of(&self.prefix, &event.key) else { continue };
+            are_global_rules_dirty |= matches!(object, Object::GlobalRule(_));
+            if let Err(reason) = self.take(object, event, &mut out) {
+                tracing::error!(key = &*event.key, %reason, "object is not taken");
+            }
+        }
+        if are_global_rules_dirty {
+            out.changes.push(Change::GlobalRules(plugins::merge_global_rules(self.global_rules.values())));
+        }
+        self.consumers.compile_dirty(&self.catalog, &self.prefix, &mut out);
+        self.routes.compile_dirty(&mut out);
+        self.upstreams.settle_names(&mut out);
+        out
+    }
+
+    /// Takes a name's current addresses; returns the upstreams that change by it.
+    pub fn resolved(&mut self, name: &str, addresses: &[IpAddr]) -> Vec<Change> {
+        self.upstreams.resolved(name, addresses)
+    }
+
+    /// Notes one object's new state; what depends on it is marked for compilation.
+    fn take(&mut self, object: Object<'_>, event: &Event, out: &mut Compiled) -> Result<(), Rejected> {
+        let Self { catalog, upstreams, routes, consumers, global_rules, .. } = self;
+        match (object, event.value.as_deref()) {
+            (Object::Route(id), Some(text)) => routes.put_route(catalog, upstreams, id, text, out)?,
+            (Object::Route(id), None) => routes.remove_route(upstreams, id, out),
+            (Object::Service(id), Some(text)) => routes.put_service(catalog, upstreams, id, text, out)?,
+            (Object::Service(id), None) => routes.remove_service(upstreams, id, out),
+            (Object::Upstream(id), Some(text)) => upstreams.put(id, &read(text)?, out),
+            (Object::Upstream(id), None) => upstreams.remove(id, out),
+            (Object::Consumer(username), Some(text)) => {
+                consumers.put_consumer(catalog, &event.key, username, event.revision, text)?;
+            }
+            (Object::Consumer(_), None) => consumers.remove_consumer(&event.key),
+            (Object::Credential { .. }, Some(text)) => {
+                consumers.put_credential(catalog, &event.key, event.revision, text)?;
+            }
+            (Object::Credential { .. }, None) => consumers.remove_credential(&event.key),
+            (Object::PluginConfig(id), text) => routes.set_plugin_config(id, plugins_of(catalog, &event.key, text)?),
+            (Object::ConsumerGroup(id), text) => consumers.set_group(id, plugins_of(catalog, &event.key, text)?),
+            (Object::GlobalRule(id), text) => match plugins_of(catalog, &event.key, text)? {
+                Some(plugins) => drop(global_rules.insert(id.into(), plugins)),
+                None => drop(global_rules.remove(id)),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn plugins_of(catalog: &Catalog, key: &str, text: Option<&str>) -> Result<Option<Arc<PluginSet>>, Rejected> {
+    let Some(text) = text else { return Ok(None) };
+    let PluginsSpec { plugins } = read(text)?;
+    Ok(Some(catalog.build(key, plugins)))
+}
+
+/// The last event of each key, in order.
+fn folded(events: &[Event]) -> impl Iterator<Item = &Event> {
+    let mut last: HashMap<&str, usize> = HashMap::default();
+    // One event is by far the most frequent batch.
+    if events.len() > 1 {
+        last.reserve(events.len());
+        last.extend(events.iter().enumerate().map(|(index, event)| (&*event.key, index)));
+    }
+    events
+        .iter()
+        .enumerate()
+        .filter(move |(index, event)| last.get(&*event.key).is_none_or(|last| last == index))
+        .map(|(_, event)| event)
+}

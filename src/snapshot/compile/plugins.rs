@@ -1,0 +1,283 @@
+//! Plugin configurations of one object, built once and shared by everything that merges them.
+//!
+//! In: a `plugins` object. Out: a [`PluginSet`]: for each name a link that runs, a name that is switched off, or a
+//! name that cannot run. What cannot run stays in the set, so that whoever needs it fails closed instead of serving
+//! without it (spec/config-sources §2.4).
+
+use crate::auth::consumer::AuthMaterial;
+use crate::base::map::HashMap;
+use crate::plugin::chain::{Chain, Link};
+use crate::plugin::meta::{Disabled, Meta, Refuses};
+use crate::plugin::{Answer, PluginType, Side, registry};
+use crate::schema::Schema;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// The plugin types with their schemas parsed.
+pub(super) struct Catalog {
+    known: HashMap<&'static str, Known>,
+    unusable: Arc<[Link]>,
+}
+
+struct Known {
+    kind: &'static PluginType,
+    schema: Result<Schema, String>,
+    consumer_schema: Option<Result<Schema, String>>,
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self::new(registry::PLUGINS)
+    }
+}
+
+impl Catalog {
+    /// A catalog of `types`.
+    pub(super) fn new(types: &[&'static PluginType]) -> Self {
+        let parse = |text: &str| -> Result<Schema, String> {
+            let document: Value = serde_json::from_str(text).map_err(|error| format!("its schema: {error}"))?;
+            Schema::parse(&document).map_err(|error| format!("its schema: {error}"))
+        };
+        let known = types.iter().map(|kind| {
+            let consumer_schema = kind.auth.as_ref().map(|auth| parse(auth.consumer_schema));
+            (kind.name, Known { kind, schema: parse(kind.schema), consumer_schema })
+        });
+        Self { known: known.collect(), unusable: Arc::from([unusable_link()]) }
+    }
+
+    /// The plugin type called `name`, if it is an authentication plugin.
+    pub(super) fn auth(&self, name: &str) -> Option<&'static PluginType> {
+        self.known.get(name).map(|known| known.kind).filter(|kind| kind.auth.is_some())
+    }
+
+    /// One link that answers every request with 503: plugins of a consumer that cannot be served.
+    pub(super) fn unusable(&self) -> Arc<[Link]> {
+        Arc::clone(&self.unusable)
+    }
+
+    /// Builds the plugins of the object at `key`. What cannot be built is logged and marked.
+    pub(super) fn build(&self, key: &str, plugins: Map<String, Value>) -> Arc<PluginSet> {
+        let members = plugins.into_iter().map(|(name, configuration)| {
+            let state = self.build_one(&name, configuration).unwrap_or_else(|reason| {
+                tracing::error!(key, plugin = name, reason, "plugin cannot run: what uses it answers 503");
+                State::Broken
+            });
+            Member { name: name.into(), state }
+        });
+        Arc::new(PluginSet::new(members.collect()))
+    }
+
+    fn build_one(&self, name: &str, mut configuration: Value) -> Result<State, String> {
+        let meta = Meta::of(&configuration)?;
+        if meta.disable {
+            return Ok(State::Off);
+        }
+        let known = self.known.get(name).ok_or("unknown plugin")?;
+        if let Value::Object(members) = &mut configuration {
+            members.shift_remove("_meta");
+        }
+        if has_reference(&configuration) {
+            return Err(REFERENCE_UNSUPPORTED.into());
+        }
+        known.schema.as_ref().map_err(Clone::clone)?.check(&configuration)?;
+        (known.kind.check)(&configuration, Side::Route)?;
+        let plugin = (known.kind.build)(&configuration)?;
+        Ok(State::Runs(Link {
+            name: known.kind.name,
+            priority: meta.priority.unwrap_or(known.kind.priority),
+            is_auth: known.kind.auth.is_some(),
+            plugin: meta.wrap(plugin),
+        }))
+    }
+
+    /// What a consumer lays over a route: `sets` merged as by [`merge`], without authentication plugins; a plugin that
+    /// is switched off becomes a link that does nothing, because it must hide the route's.
+    pub(super) fn overlay(&self, sets: &[&Arc<PluginSet>]) -> Result<Arc<[Link]>, Broken> {
+        let mut links = Vec::new();
+        for member in effective(sets) {
+            match &member.state {
+                State::Runs(link) if link.is_auth => {}
+                State::Runs(link) => links.push(link.clone()),
+                // A name outside the catalog runs on no route either.
+                State::Off => links.extend(self.known.get(&*member.name).map(|known| known.kind).map(|kind| Link {
+                    name: kind.name,
+                    priority: kind.priority,
+                    is_auth: kind.auth.is_some(),
+                    plugin: Arc::new(Disabled),
+                })),
+                State::Broken => return Err(Broken(member.name.clone())),
+            }
+        }
+        Ok(links.into())
+    }
+
+    /// Reads the consumer side of an authentication plugin as far as its look-up attribute.
+    ///
+    /// `Ok(None)`: switched off by `_meta.disable`. The rest is checked when it is built, by [`Catalog::material`].
+    pub(super) fn login(&self, name: &str, mut configuration: Value) -> Result<Option<Login>, String> {
+        let kind = self.auth(name).ok_or("not an authentication plugin")?;
+        let attribute = kind.auth.as_ref().map_or("", |auth| auth.lookup_attribute);
+        if Meta::of(&configuration)?.disable {
+            return Ok(None);
+        }
+        if let Value::Object(members) = &mut configuration {
+            members.shift_remove("_meta");
+        }
+        if has_reference(&configuration) {
+            return Err(REFERENCE_UNSUPPORTED.into());
+        }
+        let lookup = configuration.get(attribute).and_then(Value::as_str).filter(|value| !value.is_empty());
+        let lookup: Arc<str> = lookup.ok_or_else(|| format!("{attribute} is missing"))?.into();
+        Ok(Some(Login { plugin: kind.name, lookup, configuration: configuration.to_string().into() }))
+    }
+
+    /// Builds what verifies a login.
+    pub(super) fn material(&self, login: &Login) -> Result<AuthMaterial, String> {
+        let known = self.known.get(login.plugin).ok_or("unknown plugin")?;
+        let (Some(auth), Some(schema)) = (&known.kind.auth, &known.consumer_schema) else {
+            return Err("not an authentication plugin".into());
+        };
+        let configuration: Value = serde_json::from_str(&login.configuration).map_err(|_| "not readable")?;
+        schema.as_ref().map_err(Clone::clone)?.check(&configuration)?;
+        (known.kind.check)(&configuration, Side::Consumer)?;
+        (auth.build_credential)(&configuration)
+    }
+}
+
+/// The consumer side of an authentication plugin on one object. Holds secrets, so it has no `Debug`.
+pub(super) struct Login {
+    /// The plugin.
+    pub(super) plugin: &'static str,
+    /// The value of its look-up attribute.
+    pub(super) lookup: Arc<str>,
+    /// The configuration as JSON text: a tenth of the size of its parsed form, kept for every credential.
+    configuration: Box<str>,
+}
+
+/// The plugins of one object.
+pub(super) struct PluginSet {
+    members: Box<[Member]>,
+    /// Of this object alone: what most routes of a service share. `None` where something is broken.
+    chain: Option<Arc<Chain>>,
+}
+
+struct Member {
+    name: Box<str>,
+    state: State,
+}
+
+enum State {
+    Runs(Link),
+    Off,
+    Broken,
+}
+
+impl PluginSet {
+    fn new(members: Box<[Member]>) -> Self {
+        let mut links = Vec::new();
+        let mut is_whole = true;
+        for member in &members {
+            match &member.state {
+                State::Runs(link) => links.push(link.clone()),
+                State::Off => {}
+                State::Broken => is_whole = false,
+            }
+        }
+        Self { members, chain: is_whole.then(|| Arc::new(Chain::new(links))) }
+    }
+
+    /// Whether no plugin is named.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The names of the plugins, whatever their state.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|member| &*member.name)
+    }
+}
+
+/// A plugin that is needed and cannot run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Broken(pub(super) Box<str>);
+
+/// The chain of `sets`, the first of which outranks the next, whole plugin by name
+/// (spec/consumers-credentials-secrets §4.1).
+pub(super) fn merge(sets: &[&Arc<PluginSet>]) -> Result<Arc<Chain>, Broken> {
+    let mut filled = sets.iter().filter(|set| !set.is_empty());
+    if let (first, None) = (filled.next(), filled.next()) {
+        let Some(set) = first else { return Ok(Arc::new(Chain::default())) };
+        if let Some(chain) = &set.chain {
+            return Ok(Arc::clone(chain));
+        }
+    }
+    let mut links = Vec::new();
+    for member in effective(sets) {
+        match &member.state {
+            State::Runs(link) => links.push(link.clone()),
+            State::Off => {}
+            State::Broken => return Err(Broken(member.name.clone())),
+        }
+    }
+    Ok(Arc::new(Chain::new(links)))
+}
+
+/// The global rules as one chain: a plugin that two rules name is dropped from all of them
+/// (spec/consumers-credentials-secrets §4.4); one that cannot run makes every request answer 503.
+pub(super) fn merge_global_rules<'a>(rules: impl Iterator<Item = &'a Arc<PluginSet>>) -> Arc<Chain> {
+    let rules: Vec<_> = rules.collect();
+    let mut links = Vec::new();
+    for member in rules.iter().flat_map(|rule| &rule.members) {
+        if rules.iter().filter(|rule| rule.names().any(|name| name == &*member.name)).count() > 1 {
+            tracing::error!(plugin = &*member.name, "plugin stands in several global rules: dropped from all of them");
+            continue;
+        }
+        match &member.state {
+            State::Runs(link) => links.push(link.clone()),
+            State::Off => {}
+            State::Broken => return Arc::new(Chain::new(vec![unusable_link()])),
+        }
+    }
+    Arc::new(Chain::new(links))
+}
+
+/// The members that win their names.
+fn effective<'a>(sets: &'a [&Arc<PluginSet>]) -> impl Iterator<Item = &'a Member> {
+    sets.iter().enumerate().flat_map(move |(rank, set)| {
+        let higher = sets.get(..rank).unwrap_or_default();
+        set.members.iter().filter(move |member| !higher.iter().any(|set| set.names().any(|name| name == &*member.name)))
+    })
+}
+
+/// Whether any string of `value` is a secret reference; its literal text must never be used in its stead
+/// (spec/consumers-credentials-secrets §3.4, §5.2).
+fn has_reference(value: &Value) -> bool {
+    match value {
+        Value::String(text) => {
+            text.starts_with("$secret://")
+                || text.as_bytes().get(..ENV_SCHEME.len()).is_some_and(|head| head.eq_ignore_ascii_case(ENV_SCHEME))
+        }
+        Value::Array(items) => items.iter().any(has_reference),
+        Value::Object(members) => members.values().any(has_reference),
+        _ => false,
+    }
+}
+
+/// Ahead of everything else that a consumer brings or a global rule runs.
+fn unusable_link() -> Link {
+    let answer = Answer {
+        status: 503,
+        fields: b"Content-Type: text/html; charset=utf-8\r\n".as_slice().into(),
+        body: UNAVAILABLE_PAGE.as_bytes().into(),
+    };
+    Link { name: "unusable", priority: i64::MAX, is_auth: false, plugin: Arc::new(Refuses(Arc::new(answer))) }
+}
+
+const ENV_SCHEME: &[u8] = b"$env://";
+const REFERENCE_UNSUPPORTED: &str = "secret references are not supported";
+/// The gateway's page for 503 (spec/routing-and-upstreams §8).
+const UNAVAILABLE_PAGE: &str = concat!(
+    "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<body>\r\n",
+    "<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n<hr><center>ringgate</center>\r\n",
+    "</body>\r\n</html>\r\n"
+);

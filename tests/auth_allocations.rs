@@ -1,0 +1,101 @@
+//! Authentication allocates nothing per request once its buffers have grown.
+#![allow(unsafe_code, reason = "counting allocations takes an allocator, and that trait is unsafe")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use jsonwebtoken::{EncodingKey, Header};
+use ringgate::auth::consumer::{ConsumerTable, Credential, Identity};
+use ringgate::auth::jwt::Scratch;
+use ringgate::http::request::OwnedRequest;
+use ringgate::plugin::{Context, Edits, Verdict, registry};
+use serde_json::{Value, json};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is handed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promises about `layout` are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System` with this `layout`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const NOW: u64 = 1_750_000_000;
+
+#[test]
+fn nothing_is_allocated_per_request() {
+    let jwt_auth = registry::find("jwt-auth").unwrap();
+    let consumers = consumers();
+    let token =
+        token(&json!({"key": "jack-key", "exp": NOW + 60, "nbf": NOW - 60, "roles": ["a", "b"], "n": "\u{e9}\n"}));
+    let expired = self::token(&json!({"key": "jack-key", "exp": NOW}));
+    let get = |target: &str| OwnedRequest::new("GET", target);
+    let cases = [
+        ("header", json!({}), get("/").field("Authorization", format!("Bearer {token}"))),
+        ("hidden header", json!({"hide_credentials": true}), get("/").field("Authorization", &token)),
+        ("query", json!({}), get(&format!("/?a=1&jwt={token}"))),
+        ("encoded query", json!({}), get(&format!("/?jwt={}", token.replace('.', "%2e")))),
+        ("cookie", json!({}), get("/").field("Cookie", format!("a=b; jwt={token}; c=d"))),
+        ("expired", json!({}), get("/").field("Authorization", &expired)),
+        ("unknown key", json!({"key_claim_name": "n"}), get("/").field("Authorization", &token)),
+        ("no token", json!({}), get("/")),
+        ("no base64url", json!({}), get("/").field("Authorization", "@.@.@")),
+    ];
+    for (name, configuration, request) in cases {
+        let plugin = (jwt_auth.build)(&configuration).unwrap();
+        let (mut edits, mut scratch) = (Edits::default(), Scratch::default());
+        let mut run = || {
+            edits.clear();
+            let mut context = Context {
+                consumers: &consumers,
+                unix_s: NOW,
+                identity: None,
+                edits: &mut edits,
+                scratch: &mut scratch,
+            };
+            let verdict = plugin.rewrite(&request.view(), &mut context);
+            (matches!(verdict, Verdict::Continue), context.identity.is_some())
+        };
+        let first = run();
+        let before = ALLOCATIONS.get();
+        let second = run();
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{name}");
+        assert_eq!(first, second, "{name}");
+        let succeeds = !matches!(name, "expired" | "unknown key" | "no token" | "no base64url");
+        assert_eq!(first, (succeeds, succeeds), "{name}");
+    }
+}
+
+fn consumers() -> ConsumerTable {
+    let auth = registry::find("jwt-auth").and_then(|plugin| plugin.auth.as_ref()).unwrap();
+    let material = (auth.build_credential)(&json!({"key": "jack-key", "secret": "jack-secret"})).unwrap();
+    let identity = Arc::new(Identity {
+        username: "jack".into(),
+        group_id: None,
+        credential_id: None,
+        fields: Identity::render_fields("jack", None, None),
+        plugins: Arc::from([]),
+    });
+    let mut table = ConsumerTable::default();
+    table.put_credential("jwt-auth", "jack-key", Some(Arc::new(Credential { identity, material, version: 1 })));
+    table
+}
+
+fn token(claims: &Value) -> String {
+    jsonwebtoken::encode(&Header::default(), claims, &EncodingKey::from_secret(b"jack-secret")).unwrap()
+}
