@@ -56,11 +56,11 @@ pub struct AdminState {
 }
 
 /// One entry of `deployment.admin.admin_key`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AdminKey {
     /// Its name, for the audit log.
     pub name: String,
-    /// The key itself.
+    /// The key itself; empty only until one is generated, never while serving.
     pub key: String,
     /// What it may do.
     pub role: Role,

@@ -3,9 +3,9 @@
 use super::error::Fault;
 use super::section::Section;
 use super::yaml::kind;
+use crate::admin::{AdminKey, Role};
 use ipnet::IpNet;
 use serde_json::Value;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The Admin API's listener and its rules.
@@ -19,32 +19,6 @@ pub struct Admin {
     pub keys: Option<Vec<AdminKey>>,
     /// `enable_admin_cors`.
     pub cors: bool,
-}
-
-/// One key of the Admin API.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AdminKey {
-    /// What the operator calls it.
-    pub name: String,
-    /// The key itself; empty only until one is generated, never while serving.
-    pub key: String,
-    /// What its holder may do.
-    pub role: AdminRole,
-}
-
-/// What the holder of a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AdminRole {
-    /// Everything.
-    Admin,
-    /// `GET` only.
-    Viewer,
-}
-
-impl fmt::Debug for AdminKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("AdminKey").field("name", &self.name).field("role", &self.role).finish_non_exhaustive()
-    }
 }
 
 /// What was read, and which keys of the list still have to be generated.
@@ -106,12 +80,12 @@ fn read_keys(section: &Section, entries: Vec<Value>) -> Result<Vec<AdminKey>, Fa
         let unfit =
             |field: &str, expected: &str, found: &str| section.unfit(&format!("{place}.{field}"), expected, found);
         let role = match entry.take("role") {
-            Some(Value::String(role)) if role == "admin" => AdminRole::Admin,
-            Some(Value::String(role)) if role == "viewer" => AdminRole::Viewer,
+            Some(Value::String(role)) if role == "admin" => Role::Admin,
+            Some(Value::String(role)) if role == "viewer" => Role::Viewer,
             other => return Err(unfit("role", "admin or viewer", other.as_ref().map_or("none", kind))),
         };
         let key = match entry.take("key") {
-            Some(Value::String(key)) if role == AdminRole::Admin || !key.is_empty() => key,
+            Some(Value::String(key)) if role == Role::Admin || !key.is_empty() => key,
             // The original takes a number for its digits.
             Some(Value::Number(key)) if key.is_u64() => key.to_string(),
             other => return Err(unfit("key", "a string", other.as_ref().map_or("none", kind))),

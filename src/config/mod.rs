@@ -20,12 +20,13 @@ mod units;
 mod write_back;
 mod yaml;
 
-pub use admin::{Admin, AdminKey, AdminRole};
+pub use admin::Admin;
 pub use error::{ConfigError, Fault};
 pub use source::{Source, check, load};
 pub use substitute::Environment;
 
 use crate::dns::ResolverOptions;
+use crate::log::Escape;
 use crate::worker::settings::Settings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -80,17 +81,6 @@ pub struct AccessLog {
     pub escape: Escape,
     /// `access_log_buffer`: bytes gathered before a write.
     pub buffer_bytes: usize,
-}
-
-/// How bytes of a request appear in an access-log line (nginx's `log_format … escape=`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Escape {
-    /// `"`, `\` and control bytes as `\xHH`; nothing as `-`.
-    Default,
-    /// As inside a JSON string.
-    Json,
-    /// As they are.
-    None,
 }
 
 /// The process's own log, on standard error.

@@ -3,10 +3,9 @@
 use super::error::Fault;
 use super::section::{Section, shown};
 use super::yaml::Table;
-use super::{
-    AccessLog, Admin, Config, Escape, LogFormat, LogLevel, ProcessLog, admin, keys, listen, merge, substitute,
-};
+use super::{AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, keys, listen, merge, substitute};
 use crate::dns::ResolverOptions;
+use crate::log::Escape;
 use crate::upstream::KeepalivePool;
 use crate::worker::settings::{ClientTimeouts, Limits, Settings};
 use serde_json::Value;

@@ -5,6 +5,7 @@
 //! control side waits for all of them before a write is answered.
 
 use super::change::Batch;
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,13 +81,13 @@ impl Feed {
             // A full queue means a worker is far behind; a gone worker ends the process elsewhere.
             while let Err(mpsc::TrySendError::Full(back)) = line.queue.try_send(item) {
                 item = back;
-                line.ring();
+                press(&line.doorbell);
                 tokio::time::sleep(FULL_QUEUE_PAUSE).await;
             }
         }
         let epoch = self.epoch.fetch_add(1, Ordering::Release) + 1;
         for line in &self.workers {
-            line.ring();
+            press(&line.doorbell);
         }
         epoch
     }
@@ -128,16 +129,13 @@ pub struct Bells(Vec<UnixStream>);
 impl Bells {
     /// Wakes every worker.
     pub fn ring(&self) {
-        self.0.iter().for_each(ring);
+        self.0.iter().for_each(press);
     }
 }
 
-impl WorkerLine {
-    fn ring(&self) {
-        use std::io::Write;
-        // A full doorbell has already rung.
-        let _ = (&self.doorbell).write(&[1]);
-    }
+fn press(mut doorbell: &UnixStream) {
+    // A full doorbell has already rung.
+    let _ = doorbell.write(&[1]);
 }
 
 impl Mailbox {
