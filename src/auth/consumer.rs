@@ -5,9 +5,8 @@
 //! Bench: `auth/lookup`.
 
 use super::jwt::JwtCredential;
+use super::shards::{Keyed, Shards};
 use crate::plugin::chain::Link;
-use ahash::RandomState;
-use hashbrown::HashTable;
 use std::sync::Arc;
 
 /// A consumer as routes that admit anonymous callers look it up.
@@ -93,10 +92,8 @@ impl AuthMaterial {
 #[derive(Debug, Default)]
 pub struct ConsumerTable {
     /// By plugin name; so few that a scan is the fastest index.
-    credentials: Vec<(&'static str, HashTable<Arc<Credential>>)>,
-    consumers: HashTable<Arc<Consumer>>,
-    /// Random per table: keys come from outside and must not be able to aim at a bucket.
-    hasher: RandomState,
+    credentials: Vec<(&'static str, Shards<Arc<Credential>>)>,
+    consumers: Shards<Arc<Consumer>>,
 }
 
 impl ConsumerTable {
@@ -105,49 +102,46 @@ impl ConsumerTable {
     /// A credential whose own key is not `key` is refused and leaves nobody under `key`: stored, it could never be
     /// removed again.
     pub fn put_credential(&mut self, plugin: &'static str, key: &str, credential: Option<Arc<Credential>>) {
-        let hasher = &self.hasher;
-        let index = self.credentials.iter().position(|(name, _)| *name == plugin).unwrap_or_else(|| {
-            self.credentials.push((plugin, HashTable::new()));
-            self.credentials.len() - 1
-        });
-        let Some((_, table)) = self.credentials.get_mut(index) else { return };
         let credential = credential.filter(|credential| {
-            let agrees = credential.material.lookup_key() == key;
-            if !agrees {
-                tracing::error!(
-                    plugin,
-                    consumer = &*credential.identity.username,
-                    "credential under a foreign key left out"
-                );
+            let is_own = credential.key() == key;
+            if !is_own {
+                let consumer = &*credential.identity.username;
+                tracing::error!(plugin, consumer, "a credential under a foreign key is left out");
             }
-            agrees
+            is_own
         });
-        put(table, hasher, key, |credential: &Arc<Credential>| credential.material.lookup_key(), credential);
+        if let Some((_, shards)) = self.credentials.iter_mut().find(|(name, _)| *name == plugin) {
+            shards.put(key, credential);
+            return;
+        }
+        let mut shards = Shards::default();
+        shards.put(key, credential);
+        self.credentials.push((plugin, shards));
     }
 
     /// Sets or, with `None`, removes the consumer called `username`.
     ///
     /// A consumer of another name is refused, as a credential under a foreign key is.
     pub fn put_consumer(&mut self, username: &str, consumer: Option<Arc<Consumer>>) {
-        let consumer = consumer.filter(|consumer| &*consumer.username == username);
-        put(&mut self.consumers, &self.hasher, username, |consumer: &Arc<Consumer>| &consumer.username, consumer);
+        let consumer = consumer.filter(|consumer| consumer.key() == username);
+        self.consumers.put(username, consumer);
     }
 
     /// What `key` names for `plugin`.
     #[inline]
     pub fn credential(&self, plugin: &str, key: &str) -> Option<&Arc<Credential>> {
-        let (_, table) = self.credentials.iter().find(|(name, _)| *name == plugin)?;
-        table.find(self.hasher.hash_one(key), |credential| credential.material.lookup_key() == key)
+        let (_, shards) = self.credentials.iter().find(|(name, _)| *name == plugin)?;
+        shards.find(key)
     }
 
     /// The consumer called `username`.
     pub fn consumer(&self, username: &str) -> Option<&Arc<Consumer>> {
-        self.consumers.find(self.hasher.hash_one(username), |consumer| &*consumer.username == username)
+        self.consumers.find(username)
     }
 
     /// How many credentials and consumers there are, together.
     pub fn len(&self) -> usize {
-        self.consumers.len() + self.credentials.iter().map(|(_, table)| table.len()).sum::<usize>()
+        self.consumers.len() + self.credentials.iter().map(|(_, shards)| shards.len()).sum::<usize>()
     }
 
     /// Whether there is nobody.
@@ -156,15 +150,15 @@ impl ConsumerTable {
     }
 }
 
-fn put<T>(table: &mut HashTable<T>, hasher: &RandomState, key: &str, key_of: impl Fn(&T) -> &str, entry: Option<T>) {
-    let found = table.find_entry(hasher.hash_one(key), |entry| key_of(entry) == key);
-    match (found, entry) {
-        (Ok(mut slot), Some(entry)) => *slot.get_mut() = entry,
-        (Ok(slot), None) => drop(slot.remove()),
-        (Err(_), Some(entry)) => {
-            table.insert_unique(hasher.hash_one(key), entry, |entry| hasher.hash_one(key_of(entry)));
-        }
-        (Err(_), None) => {}
+impl Keyed for Arc<Credential> {
+    fn key(&self) -> &str {
+        self.material.lookup_key()
+    }
+}
+
+impl Keyed for Arc<Consumer> {
+    fn key(&self) -> &str {
+        &self.username
     }
 }
 
@@ -220,13 +214,16 @@ mod tests {
 
     #[test]
     fn an_entry_costs_a_pointer() {
-        assert_eq!(size_of::<Arc<Credential>>(), 8);
-        let mut table = ConsumerTable::default();
-        for index in 0..1000 {
-            let key = format!("key-{index}");
-            table.put_credential("jwt-auth", &key, Some(credential(&key, 1)));
+        const COUNT: usize = 100_000;
+        let nobody = identity("nobody");
+        let mut shards = Shards::default();
+        for index in 0..COUNT {
+            let consumer = Consumer { username: format!("name-{index}").into(), anonymous: Arc::clone(&nobody) };
+            shards.put(&format!("name-{index}"), Some(Arc::new(consumer)));
         }
-        assert!(table.credentials[0].1.allocation_size() <= 20 * 1000, "{}", table.credentials[0].1.allocation_size());
+        assert_eq!(shards.len(), COUNT);
+        let entry_bytes = shards.table_bytes() as f64 / COUNT as f64;
+        assert!(entry_bytes < 24.0, "{entry_bytes} bytes per entry");
     }
 
     #[test]

@@ -4,3 +4,4 @@
 pub mod consumer;
 pub mod extract;
 pub mod jwt;
+mod shards;

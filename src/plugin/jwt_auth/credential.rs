@@ -112,7 +112,7 @@ const ENVIRONMENT: &str = "$env://";
 
 const NOT_BASE64: &str = "base64_secret required but the secret is not in base64 format";
 
-/// As many as the longest MAC key worth having for HS256 (RFC 7518 §3.2).
+/// As many as APISIX generated, and as RFC 7518 §3.2 asks of an HS256 key.
 const GENERATED_SECRET_BYTES: usize = 32;
 
 /// More `=` than any length needs.
