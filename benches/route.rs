@@ -118,6 +118,10 @@ fn path(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// As in the binary: where routes lie decides what a cold lookup costs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const COUNTS: [usize; 3] = [10, 1_000, 40_000];
 const REQUESTS: usize = 8_192;
 
