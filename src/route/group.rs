@@ -6,7 +6,7 @@
 use super::Route;
 use super::pattern::UriPattern;
 use super::radix::PrefixMap;
-use super::rule::Method;
+use super::rule::{Method, MethodSet};
 use crate::base::map::HashMap;
 use crate::http::request::Request;
 use std::cmp::{Ordering, Reverse};
@@ -32,27 +32,24 @@ impl Group {
 
     /// Adds a route under its pattern number `uri`.
     pub(super) fn add(&mut self, route: &Arc<Route>, uri: usize) {
-        let candidate = Candidate { route: Arc::clone(route), uri: uri as u32 };
-        let Some(pattern) = candidate.pattern() else { return };
+        let (Some(pattern), Some(candidate)) = (route.rule.uris().get(uri), Candidate::new(route, uri)) else { return };
         let literal = pattern.literal();
         let candidates = if pattern.is_exact() { self.exact.get_mut(literal) } else { self.prefixes.entry(literal) };
         if let Some(candidates) = candidates {
             candidates.add(candidate);
             return;
         }
-        let (key, is_exact) = (Box::<[u8]>::from(literal), pattern.is_exact());
         let candidates = Candidates { first: candidate, rest: Vec::new() };
-        if is_exact {
-            self.exact.insert(key, candidates);
+        if pattern.is_exact() {
+            self.exact.insert(literal.into(), candidates);
         } else {
-            self.prefixes.insert(&key, candidates);
+            self.prefixes.insert(literal, candidates);
         }
     }
 
     /// Takes a route away from under its pattern number `uri`.
     pub(super) fn remove(&mut self, route: &Arc<Route>, uri: usize) {
-        let candidate = Candidate { route: Arc::clone(route), uri: uri as u32 };
-        let Some(pattern) = candidate.pattern() else { return };
+        let (Some(pattern), Some(candidate)) = (route.rule.uris().get(uri), Candidate::new(route, uri)) else { return };
         let literal = pattern.literal();
         if pattern.is_exact() {
             if self.exact.get_mut(literal).is_some_and(|candidates| candidates.remove(&candidate)) {
@@ -107,22 +104,38 @@ impl Candidates {
     }
 }
 
-/// One uri of one route.
+/// One uri of one route. What nearly all routes ask for is at hand, so that most are judged without being touched.
 #[derive(Debug)]
 struct Candidate {
     route: Arc<Route>,
     /// Which of the route's patterns.
     uri: u32,
+    methods: MethodSet,
+    /// Whether the pattern goes beyond its literal part.
+    has_pieces: bool,
+    /// Whether the rule has conditions besides the methods.
+    has_conditions: bool,
 }
 
 impl Candidate {
-    #[inline]
-    fn holds(&self, request: &Request<'_>, method: Method) -> bool {
-        self.pattern().is_some_and(|pattern| pattern.holds(request.path))
-            && self.route.rule.conditions_hold(request, method)
+    fn new(route: &Arc<Route>, uri: usize) -> Option<Self> {
+        let rule = &route.rule;
+        Some(Self {
+            has_pieces: rule.uris().get(uri)?.has_pieces(),
+            has_conditions: rule.has_conditions(),
+            methods: rule.methods(),
+            route: Arc::clone(route),
+            uri: uri as u32,
+        })
     }
 
     #[inline]
+    fn holds(&self, request: &Request<'_>, method: Method) -> bool {
+        self.methods.contains(method)
+            && (!self.has_pieces || self.pattern().is_some_and(|pattern| pattern.holds(request.path)))
+            && (!self.has_conditions || self.route.rule.conditions_hold(request))
+    }
+
     fn pattern(&self) -> Option<&UriPattern> {
         self.route.rule.uris().get(self.uri as usize)
     }

@@ -47,6 +47,11 @@ impl UriPattern {
         self.kind == Kind::Exact
     }
 
+    /// Whether more is asked of a path than its literal part.
+    pub fn has_pieces(&self) -> bool {
+        matches!(self.kind, Kind::Pieces(_))
+    }
+
     /// The bytes every matching path begins with: the text before the first `*`. Ranks patterns of one group.
     pub fn literal(&self) -> &[u8] {
         self.text.split('*').next().unwrap_or_default().as_bytes()

@@ -17,7 +17,7 @@ pub struct PrefixMap<V> {
 #[derive(Debug, Clone)]
 struct Node<V> {
     /// What the key grows by from the parent to here, without its first byte, which the parent's `children` holds.
-    tail: Box<[u8]>,
+    tail: Tail,
     /// By rising first byte, each of them once.
     children: Vec<(u8, u32)>,
     parent: u32,
@@ -30,7 +30,7 @@ struct Node<V> {
 impl<V> PrefixMap<V> {
     /// An empty map.
     pub fn new() -> Self {
-        let root = Node { tail: Box::default(), children: Vec::new(), parent: ROOT, key_length: 0, value: None };
+        let root = Node { tail: Tail::new(&[]), children: Vec::new(), parent: ROOT, key_length: 0, value: None };
         Self { nodes: vec![root], free: Vec::new() }
     }
 
@@ -75,7 +75,8 @@ impl<V> PrefixMap<V> {
         let mut at = ROOT;
         while let Some(first) = key.next() {
             let Some(child) = self.child(at, first) else { break };
-            let fits = self.node(child).is_some_and(|node| node.tail.iter().all(|byte| key.next() == Some(*byte)));
+            let fits =
+                self.node(child).is_some_and(|node| node.tail.bytes().iter().all(|byte| key.next() == Some(*byte)));
             if !fits {
                 break;
             }
@@ -98,8 +99,8 @@ impl<V> PrefixMap<V> {
             let Some(child) = self.child(at, first) else {
                 return self.attach(at, first, tail);
             };
-            let shared = self.node(child).map_or(0, |node| shared_prefix(&node.tail, tail));
-            if self.node(child).is_some_and(|node| shared < node.tail.len()) {
+            let shared = self.node(child).map_or(0, |node| shared_prefix(node.tail.bytes(), tail));
+            if self.node(child).is_some_and(|node| shared < node.tail.bytes().len()) {
                 at = self.split(at, child, first, shared);
             } else {
                 at = child;
@@ -112,7 +113,7 @@ impl<V> PrefixMap<V> {
     /// Adds a leaf without value below `parent`.
     fn attach(&mut self, parent: u32, first: u8, tail: &[u8]) -> u32 {
         let key_length = self.node(parent).map_or(0, |node| node.key_length) + 1 + tail.len() as u32;
-        let leaf = self.store(Node { tail: tail.into(), children: Vec::new(), parent, key_length, value: None });
+        let leaf = self.store(Node { tail: Tail::new(tail), children: Vec::new(), parent, key_length, value: None });
         self.adopt(parent, first, leaf);
         leaf
     }
@@ -120,11 +121,11 @@ impl<V> PrefixMap<V> {
     /// Puts a node without value between `parent` and `child`, after `shared` bytes of the child's tail.
     fn split(&mut self, parent: u32, child: u32, first: u8, shared: usize) -> u32 {
         let Some(lower) = self.node_mut(child) else { return parent };
-        let upper_tail: Box<[u8]> = lower.tail.get(..shared).unwrap_or_default().into();
-        let lower_first = lower.tail.get(shared).copied().unwrap_or_default();
-        let lower_tail: Box<[u8]> = lower.tail.get(shared + 1..).unwrap_or_default().into();
-        let key_length = lower.key_length - lower_tail.len() as u32 - 1;
-        lower.tail = lower_tail;
+        let (upper_tail, below) = lower.tail.bytes().split_at(shared);
+        let Some((&lower_first, lower_tail)) = below.split_first() else { return child };
+        let key_length = lower.key_length - below.len() as u32;
+        let upper_tail = Tail::new(upper_tail);
+        lower.tail = Tail::new(lower_tail);
         let children = vec![(lower_first, child)];
         let middle = self.store(Node { tail: upper_tail, children, parent, key_length, value: None });
         if let Some(lower) = self.node_mut(child) {
@@ -146,11 +147,11 @@ impl<V> PrefixMap<V> {
                 self.release(at);
             }
             [(byte, child)] => {
-                let mut tail = node.tail.to_vec();
+                let mut tail = node.tail.bytes().to_vec();
                 tail.push(byte);
                 if let Some(lower) = self.node_mut(child) {
-                    tail.extend_from_slice(&lower.tail);
-                    lower.tail = tail.into();
+                    tail.extend_from_slice(lower.tail.bytes());
+                    lower.tail = Tail::new(&tail);
                     lower.parent = parent;
                 }
                 if let Some(parent) = self.node_mut(parent) {
@@ -190,7 +191,7 @@ impl<V> PrefixMap<V> {
 
     fn release(&mut self, at: u32) {
         if let Some(node) = self.node_mut(at) {
-            node.tail = Box::default();
+            node.tail = Tail::new(&[]);
             node.children = Vec::new();
         }
         self.free.push(at);
@@ -246,12 +247,42 @@ impl<'a, V> Iterator for Prefixes<'a, V> {
     }
 }
 
+/// Bytes, in place if they are few: following a pointer costs more than comparing them.
+#[derive(Debug, Clone)]
+enum Tail {
+    Short { length: u8, bytes: [u8; SHORT_TAIL_BYTES_MAX] },
+    Long(Box<[u8]>),
+}
+
+impl Tail {
+    fn new(tail: &[u8]) -> Self {
+        let mut bytes = [0; SHORT_TAIL_BYTES_MAX];
+        match bytes.get_mut(..tail.len()) {
+            Some(place) => {
+                place.copy_from_slice(tail);
+                Self::Short { length: tail.len() as u8, bytes }
+            }
+            None => Self::Long(tail.into()),
+        }
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
 fn shared_prefix(left: &[u8], right: &[u8]) -> usize {
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }
 
 const ROOT: u32 = 0;
 const SCANNED_CHILDREN_MAX: usize = 16;
+/// What fits beside the length in the room a boxed slice and its tag take.
+const SHORT_TAIL_BYTES_MAX: usize = 22;
 
 #[cfg(test)]
 mod tests {
@@ -309,15 +340,16 @@ mod tests {
         fn agrees_with_a_sorted_map(
             steps in prop::collection::vec((any::<bool>(), "[ab/]{0,6}"), 0..60),
             probes in prop::collection::vec("[ab/]{0,8}", 0..10),
+            stem in prop::sample::select(vec!["", "x", "/a-stem-of-22-bytes-xyz", "/a-stem-longer-than-a-short-tail/"]),
         ) {
             let mut map = PrefixMap::new();
             let mut model = BTreeMap::new();
             for (value, (put, key)) in steps.iter().enumerate() {
-                let value = value as u32;
+                let (value, key) = (value as u32, format!("{stem}{key}"));
                 if *put {
                     prop_assert_eq!(map.insert(key.as_bytes(), value), model.insert(key.clone(), value));
                 } else {
-                    prop_assert_eq!(map.remove(key.as_bytes()), model.remove(key));
+                    prop_assert_eq!(map.remove(key.as_bytes()), model.remove(&key));
                 }
                 prop_assert_eq!(map.is_empty(), model.is_empty());
             }
@@ -325,7 +357,8 @@ mod tests {
                 let in_tree = !map.free.contains(&(at as u32));
                 prop_assert!(!in_tree || node.value.is_some() || node.children.len() > 1, "node without purpose");
             }
-            for probe in &probes {
+            for probe in probes {
+                let probe = &format!("{stem}{probe}");
                 let want: Vec<_> = (0..=probe.len())
                     .rev()
                     .filter_map(|length| model.get(&probe[..length]).map(|value| (length, *value)))

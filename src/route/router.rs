@@ -32,8 +32,8 @@ pub struct Router {
 #[derive(Debug, Default)]
 struct HostGroups {
     exact: HashMap<Box<[u8]>, Group>,
-    /// By the reversed suffix.
-    suffixes: PrefixMap<Group>,
+    /// By the reversed suffix. Boxed, so that a node on the way fits one cache line.
+    suffixes: PrefixMap<Box<Group>>,
 }
 
 impl Router {
@@ -124,7 +124,7 @@ impl HostGroups {
         if host.is_suffix() {
             let reversed: Vec<u8> = literal.iter().rev().copied().collect();
             if self.suffixes.entry(&reversed).is_none() {
-                self.suffixes.insert(&reversed, Group::default());
+                self.suffixes.insert(&reversed, Box::default());
             }
             let Some(group) = self.suffixes.entry(&reversed) else { return };
             change(group);
@@ -143,14 +143,14 @@ impl HostGroups {
 
 /// Merges two runs of groups that each come longest suffix first; of equal lengths `first` goes first.
 fn longest_first<'a>(
-    first: impl Iterator<Item = (usize, &'a Group)>,
-    second: impl Iterator<Item = (usize, &'a Group)>,
+    first: impl Iterator<Item = (usize, &'a Box<Group>)>,
+    second: impl Iterator<Item = (usize, &'a Box<Group>)>,
 ) -> impl Iterator<Item = &'a Group> {
     let (mut first, mut second) = (first.peekable(), second.peekable());
     std::iter::from_fn(move || {
         let length = second.peek().map(|(length, _)| *length);
         let next = first.next_if(|(other, _)| length.is_none_or(|length| *other >= length));
-        next.or_else(|| second.next()).map(|(_, group)| group)
+        next.or_else(|| second.next()).map(|(_, group)| group.as_ref())
     })
 }
 

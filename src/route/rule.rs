@@ -101,11 +101,19 @@ impl Rule {
         self.priority
     }
 
-    /// Whether the conditions beside host and uri hold. The method is passed parsed, once for all candidates.
-    #[inline]
-    pub fn conditions_hold(&self, request: &Request<'_>, method: Method) -> bool {
-        self.methods.contains(method)
-            && (self.remote_addrs.is_empty() || self.remote_addrs.iter().any(|net| net.contains(&request.remote_addr)))
+    /// The methods that take the route.
+    pub fn methods(&self) -> MethodSet {
+        self.methods
+    }
+
+    /// Whether there are conditions beside host, uri and method.
+    pub fn has_conditions(&self) -> bool {
+        !self.remote_addrs.is_empty() || self.vars.is_some()
+    }
+
+    /// Whether the conditions beside host, uri and method hold.
+    pub fn conditions_hold(&self, request: &Request<'_>) -> bool {
+        (self.remote_addrs.is_empty() || self.remote_addrs.iter().any(|net| net.contains(&request.remote_addr)))
             && self.vars.as_ref().is_none_or(|vars| vars.holds(request))
     }
 }
@@ -131,9 +139,9 @@ impl Method {
     }
 }
 
-/// The `methods` of a rule.
+/// The `methods` of a rule. The default set is empty and stands for every method, also for those outside the ten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct MethodSet(u16);
+pub struct MethodSet(u16);
 
 impl MethodSet {
     fn new(names: Vec<String>) -> Result<Self, RuleError> {
@@ -147,9 +155,9 @@ impl MethodSet {
         Ok(Self(set))
     }
 
-    /// The empty set stands for every method, also for those outside the ten.
+    /// Whether a request with this method may take the route.
     #[inline]
-    fn contains(self, method: Method) -> bool {
+    pub fn contains(self, method: Method) -> bool {
         self.0 == 0 || self.0 & method.0 != 0
     }
 }
@@ -214,7 +222,8 @@ mod tests {
         ] {
             let mut request = OwnedRequest::new(method, "/a");
             request.remote_addr = address.parse().unwrap();
-            let holds = rule(methods, addresses).conditions_hold(&request.view(), Method::of(method.as_bytes()));
+            let rule = rule(methods, addresses);
+            let holds = rule.methods().contains(Method::of(method.as_bytes())) && rule.conditions_hold(&request.view());
             assert_eq!(holds, want, "{methods:?} {addresses:?} takes {method} from {address}");
         }
     }
