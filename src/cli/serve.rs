@@ -12,7 +12,7 @@ use crate::log;
 use crate::metrics::Cells;
 use crate::resource::PREFIX;
 use crate::snapshot::compile::Compiler;
-use crate::snapshot::feed::{Bells, Feed};
+use crate::snapshot::feed::Feed;
 use crate::store::embedded::EmbeddedStore;
 use crate::worker::driver::{self, Driver, DriverKind};
 use crate::{listener, status, worker};
@@ -214,8 +214,17 @@ impl Sockets {
         let mut data: Vec<Vec<std::net::TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
         let mut data_addresses = Vec::new();
         for address in &config.listeners {
-            let sockets =
-                listener::bind(*address, workers).with_context(|| format!("apisix.node_listen: cannot listen on {address}"))?;
+            let sockets = match listener::bind(*address, workers) {
+                Ok(sockets) => sockets,
+                // `[::]` stands beside `0.0.0.0` by default; a host without IPv6 is served without it.
+                Err(error) if *address == any_ipv6(address.port()) && lacks_ipv6(&error) => {
+                    tracing::warn!(%error, "apisix.enable_ipv6: this host has no IPv6, listening on IPv4 only");
+                    continue;
+                }
+                Err(error) => {
+                    return Err(error).with_context(|| format!("apisix.node_listen: cannot listen on {address}"));
+                }
+            };
             data_addresses.extend(sockets.first().and_then(|socket| socket.local_addr().ok()));
             for (worker, socket) in data.iter_mut().zip(sockets) {
                 worker.push(socket);
@@ -244,7 +253,10 @@ impl Sockets {
     fn announce(&self, driver: &Driver, workers: usize) -> String {
         let list: Vec<String> = self.data_addresses.iter().map(ToString::to_string).collect();
         let local = |socket: &Option<TcpListener>| {
-            socket.as_ref().and_then(|socket| socket.local_addr().ok()).map_or("off".to_owned(), |address| address.to_string())
+            socket
+                .as_ref()
+                .and_then(|socket| socket.local_addr().ok())
+                .map_or("off".to_owned(), |address| address.to_string())
         };
         format!(
             "ringgate {}: proxy on {}, Admin API on {}, status on {}, {} worker{}, {}",
@@ -313,6 +325,15 @@ fn admin_state(rules: Admin, server: &str, control: Control) -> AdminState {
         server: server.to_owned(),
         prefix: PREFIX.to_owned(),
     }
+}
+
+fn any_ipv6(port: u16) -> SocketAddr {
+    SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port))
+}
+
+fn lacks_ipv6(error: &std::io::Error) -> bool {
+    let number = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    matches!(number, Some(rustix::io::Errno::AFNOSUPPORT | rustix::io::Errno::ADDRNOTAVAIL))
 }
 
 async fn is_set(mut switch: watch::Receiver<bool>) {

@@ -1,11 +1,11 @@
 //! The status listener (`apisix.status`, spec/config-sources §5): is the process up, and is every worker up to date?
 
 use crate::control::Control;
+use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Router;
 use std::future::Future;
 use tokio::net::TcpListener;
 
