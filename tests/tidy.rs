@@ -292,11 +292,13 @@ fn cited_paths(line: &str) -> impl Iterator<Item = &str> {
 const DATA_SIDE: &[&str] =
     &["auth", "http", "limit", "listener", "log", "metrics", "net", "plugin", "proxy", "route", "upstream", "worker"];
 /// One thread for all.
-const CONTROL_SIDE: &[&str] = &["admin", "cli", "config", "control", "dns", "resource", "secret", "snapshot", "store"];
+const CONTROL_SIDE: &[&str] =
+    &["admin", "cli", "config", "control", "dns", "resource", "secret", "snapshot", "status", "store"];
 /// Used by both sides, naming neither.
 const UNDER_BOTH: &[&str] = &["base", "schema"];
 /// Modules that hold what only the control side may know.
-const HIDDEN_FROM_DATA_SIDE: &[&str] = &["admin", "cli", "config", "control", "dns", "resource", "secret", "store"];
+const HIDDEN_FROM_DATA_SIDE: &[&str] =
+    &["admin", "cli", "config", "control", "dns", "resource", "secret", "status", "store"];
 /// Folders whose mention in a document is checked.
 const CITED_FOLDERS: &[&str] = &["src/", "tests/", "benches/", "scripts/", "fuzz/"];
 /// What is fetched, built or written at run time, and the licence's text.
