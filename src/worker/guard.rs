@@ -28,9 +28,9 @@ mod tests {
     #[test]
     fn a_panic_is_an_error_and_others_pass() {
         let mut context = Context::from_waker(Waker::noop());
-        let fine = pin!(guarded(pin!(async { 7 })));
-        assert_eq!(fine.poll(&mut context), Poll::Ready(Ok(7)));
-        let broken = pin!(guarded(pin!(async { panic!("on purpose") })));
-        assert!(matches!(broken.poll(&mut context), Poll::Ready(Err::<(), _>(Panicked))));
+        let fine = pin!(async { 7 });
+        assert_eq!(pin!(guarded(fine)).poll(&mut context), Poll::Ready(Ok(7)));
+        let broken = pin!(async { panic!("on purpose") });
+        assert!(matches!(pin!(guarded(broken)).poll(&mut context), Poll::Ready(Err::<(), _>(Panicked))));
     }
 }

@@ -265,7 +265,7 @@ impl Entry {
             username: (&*self.username).into(),
             group_id: self.group_id.clone(),
             credential_id: credential_id.map(Into::into),
-            fields: render_fields(&self.username, credential_id, custom_id),
+            fields: Identity::render_fields(&self.username, credential_id, custom_id),
             plugins: Arc::clone(&self.links),
         }
     }
@@ -285,22 +285,6 @@ fn credentials_of<'a>(
     let start = format!("{key}{BETWEEN}");
     let range = credentials.range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded));
     range.take_while(move |(key, _)| key.starts_with(start.as_str()))
-}
-
-/// The lines that tell the upstream who is calling (spec/jwt-auth §8.3).
-fn render_fields(username: &str, credential_id: Option<&str>, custom_id: Option<&str>) -> Box<[u8]> {
-    let mut fields = format!("X-Consumer-Username: {username}\r\n");
-    if let Some(id) = credential_id {
-        fields += "X-Credential-Identifier: ";
-        fields += id;
-        fields += "\r\n";
-    }
-    if let Some(id) = custom_id {
-        fields += "X-Consumer-Custom-ID: ";
-        fields += id;
-        fields += "\r\n";
-    }
-    fields.into_bytes().into()
 }
 
 /// Between a consumer's key and a credential's id.

@@ -213,15 +213,15 @@ impl Routes {
 /// What a request must look like. A route without hosts has its service's.
 fn rule(spec: &RouteSpec, inherited_hosts: &[String]) -> Result<Rule, Rejected> {
     let own_hosts: Vec<String> = spec.host.iter().chain(&spec.hosts).cloned().collect();
-    Rule::new(RuleParts {
+    let parts = RuleParts {
         uris: spec.uri.iter().chain(&spec.uris).cloned().collect(),
         hosts: if own_hosts.is_empty() { inherited_hosts.to_vec() } else { own_hosts },
         priority: spec.priority,
         methods: spec.methods.clone(),
         remote_addrs: spec.remote_addr.iter().chain(&spec.remote_addrs).cloned().collect(),
         vars: spec.vars.as_ref(),
-    })
-    .map_err(|error| Rejected(error.to_string()))
+    };
+    Rule::new(parts).map_err(|error| Rejected(error.to_string()))
 }
 
 /// Whether a route has a top-level member that we do not know. It could be a condition of a newer release, and a

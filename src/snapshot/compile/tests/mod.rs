@@ -6,7 +6,7 @@ mod routes;
 
 use super::*;
 use crate::auth::consumer::{AuthMaterial, Consumer, ConsumerTable, Credential};
-use crate::auth::jwt::{JwtCredential, Scratch};
+use crate::auth::jwt::{Algorithm, JwtCredential, Scratch};
 use crate::http::request::OwnedRequest;
 use crate::plugin::chain::Link;
 use crate::plugin::{AuthType, Chain, Context, Edits, Plugin, PluginType, Side, Verdict};
@@ -45,7 +45,7 @@ static AUTH: PluginType = PluginType {
         encrypted_fields: &[],
         complete: |_| {},
         build_credential: |configuration| match configuration.get("fails") {
-            None => Ok(AuthMaterial::Jwt(JwtCredential {})),
+            None => Ok(AuthMaterial::Jwt(JwtCredential::hmac("k", Algorithm::Hs256, b"a secret for tests", 0))),
             Some(_) => Err("told to fail".into()),
         },
     }),

@@ -45,18 +45,18 @@ fn routes_inherit_from_their_service() {
         ),
     ]);
     let (one, two) = (&world.routes["1"], &world.routes["2"]);
-    assert_eq!((&*one.rule.hosts[0], &*two.rule.hosts[0]), ("s.test", "r.test"));
+    assert_eq!((one.rule.hosts()[0].text(), two.rule.hosts()[0].text()), ("s.test", "r.test"));
     assert_eq!((one.enable_websocket, two.enable_websocket), (true, false));
     assert_eq!(world.upstream_of("1").unwrap().key.as_ref(), "/services/1");
     assert_eq!(world.upstream_of("2").unwrap().key.as_ref(), "/routes/2");
     assert!(two.timeouts.is_some() && one.timeouts.is_none());
 
     assert_eq!(world.put("services/1", json!({"hosts": ["t.test"]})), ["-upstream 1", "+route 1", "+route 2"]);
-    assert_eq!(&*world.routes["1"].rule.hosts[0], "t.test");
+    assert_eq!(world.routes["1"].rule.hosts()[0].text(), "t.test");
     assert_eq!(world.routes["1"].target, Target::None);
     assert_eq!(world.put("services/1", Value::Null), ["+route 1", "+route 2"]);
     assert_eq!(world.routes["1"].target, Target::ServiceMissing);
-    assert!(world.routes["1"].rule.hosts.is_empty(), "without its service the route has no hosts");
+    assert!(world.routes["1"].rule.hosts().is_empty(), "without its service the route has no hosts");
 }
 
 #[test]
