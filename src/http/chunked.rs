@@ -90,6 +90,7 @@ impl Chunked {
         Ok(Step { skip, data: 0, is_end: false })
     }
 
+    #[expect(clippy::match_same_arms, reason = "one arm per state and byte, in the order of the grammar")]
     fn frame(&mut self, byte: u8) -> Result<(), ChunkError> {
         self.state = match (self.state, byte) {
             (State::Size, _) if byte.is_ascii_hexdigit() => {

@@ -194,6 +194,7 @@ pub fn is_token(bytes: &[u8]) -> bool {
 
 /// Whether `bytes` may stand in a field value: no control byte but tab (RFC 9110 §5.5). Branch-free, so it vectorises.
 #[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "lazy operators are branches, which keep the loop from vectorising")]
 pub fn is_field_value(bytes: &[u8]) -> bool {
     !bytes.iter().fold(false, |bad, byte| bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7f))
 }

@@ -212,17 +212,14 @@ impl RequestHead {
 
     fn take_field(&mut self, buffer: &[u8], field: &FieldSpan) -> Result<(), HeadError> {
         match field.known {
-            Known::Other => {}
             Known::Host => {
                 if self.host != Span::default() || !is_authority(field.value.of(buffer)) {
                     return Err(HeadError::Host);
                 }
                 self.host = field.value;
             }
-            Known::Authorization => {
-                if self.fields.iter().any(|earlier| earlier.known == Known::Authorization) {
-                    return Err(HeadError::RepeatedAuthorization);
-                }
+            Known::Authorization if self.fields.iter().any(|earlier| earlier.known == Known::Authorization) => {
+                return Err(HeadError::RepeatedAuthorization);
             }
             Known::Expect => {
                 if !field.value.of(buffer).eq_ignore_ascii_case(b"100-continue") {

@@ -89,7 +89,7 @@ impl Edits {
 /// On which objects a configuration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Route, service, plugin_config, consumer group, global rule; and non-auth plugins of a consumer.
+    /// Route, service, `plugin_config`, consumer group, global rule; and non-auth plugins of a consumer.
     Route,
     /// Consumer or credential, for auth plugins.
     Consumer,

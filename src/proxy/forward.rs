@@ -130,19 +130,15 @@ async fn relay(
     if let Some(mut pooled) = pooled {
         let outcome = relay_rest(state, exchange, conn, &mut pooled, &mut download, ask).await;
         exchange.body_bytes_sent = download.sent;
-        match outcome {
-            Ok(has_surplus) => {
-                let unused = Some(pooled).filter(|_| is_upstream_reusable && !has_surplus);
-                keep(state, ask, address, unused, Now::read().monotonic_us);
+        let Ok(has_surplus) = outcome else {
+            if end_delimiter == Delimiter::Close {
+                // Only a reset tells an HTTP/1.0 client that this was not the end of the body.
+                conn.reset_on_close();
             }
-            Err(Broken) => {
-                if end_delimiter == Delimiter::Close {
-                    // Only a reset tells an HTTP/1.0 client that this was not the end of the body.
-                    conn.reset_on_close();
-                }
-                return Ended::Broken;
-            }
-        }
+            return Ended::Broken;
+        };
+        let unused = Some(pooled).filter(|_| is_upstream_reusable && !has_surplus);
+        keep(state, ask, address, unused, Now::read().monotonic_us);
     }
     if keep_alive { Ended::Answered(rest) } else { Ended::Answered(Rest::Unread) }
 }

@@ -86,13 +86,12 @@ fn push_forwarded(out: &mut Vec<u8>, exchange: &Exchange, buffer: &[u8], client:
     let raw_host = exchange.raw_host(buffer);
     push_line(out, b"X-Forwarded-Proto", inbound(Known::XForwardedProto).unwrap_or(b"http"));
     push_line(out, b"X-Forwarded-Host", inbound(Known::XForwardedHost).unwrap_or(raw_host));
-    match inbound(Known::XForwardedPort).or_else(|| port_of(raw_host)) {
-        Some(port) => push_line(out, b"X-Forwarded-Port", port),
-        None => {
-            out.extend_from_slice(b"X-Forwarded-Port: ");
-            push_decimal(out, u64::from(client.local.port()));
-            out.extend_from_slice(b"\r\n");
-        }
+    if let Some(port) = inbound(Known::XForwardedPort).or_else(|| port_of(raw_host)) {
+        push_line(out, b"X-Forwarded-Port", port);
+    } else {
+        out.extend_from_slice(b"X-Forwarded-Port: ");
+        push_decimal(out, u64::from(client.local.port()));
+        out.extend_from_slice(b"\r\n");
     }
 }
 

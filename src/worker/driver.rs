@@ -72,19 +72,13 @@ pub fn probe() -> Driver {
 
 /// Runs `main` on a runtime of this kind, on the calling thread. `main` is called inside the runtime.
 pub fn run<F: Future<Output = ()>>(kind: DriverKind, main: impl FnOnce() -> F) -> std::io::Result<()> {
-    match kind {
-        DriverKind::Epoll => {
-            let mut runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?;
-            runtime.block_on(async { main().await });
-        }
-        _ => {
-            let mut runtime = RuntimeBuilder::<IoUringDriver>::new()
-                .with_entries(SUBMISSION_ENTRIES)
-                .uring_builder(kind.ring())
-                .enable_timer()
-                .build()?;
-            runtime.block_on(async { main().await });
-        }
+    if kind == DriverKind::Epoll {
+        let mut runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?;
+        runtime.block_on(async { main().await });
+    } else {
+        let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(SUBMISSION_ENTRIES);
+        let mut runtime = builder.uring_builder(kind.ring()).enable_timer().build()?;
+        runtime.block_on(async { main().await });
     }
     Ok(())
 }

@@ -41,6 +41,7 @@ pub struct State {
     /// Set once when the worker stops accepting.
     pub draining: Cell<bool>,
     mailbox: RefCell<Mailbox>,
+    #[expect(clippy::vec_box, reason = "an exchange is large, and travels between list and connection")]
     free_exchanges: RefCell<Vec<Box<Exchange>>>,
     date: RefCell<(u64, [u8; DATE_BYTES])>,
 }
