@@ -31,8 +31,6 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::Tcp
             socket.set_reuse_port(true)?;
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
-            // For the epoll driver; io_uring does not mind.
-            socket.set_nonblocking(true)?;
             Ok(socket.into())
         })
         .collect()

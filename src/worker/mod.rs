@@ -102,6 +102,9 @@ fn run(plan: Plan, on_end: impl FnOnce(End)) {
 
 /// Serves until told to stop; returns the connections that were still open when the drain's time was up.
 async fn serve(plan: Plan) -> usize {
+    if let Err(error) = set_blocking_mode(&plan) {
+        tracing::error!(worker = plan.index, %error, "cannot prepare the worker's sockets");
+    }
     let seed = (plan.index as u64 + 1).wrapping_mul(Now::read().unix_us | 1);
     let state = Rc::new(State::new(plan.settings, plan.mailbox, plan.cells, plan.log, seed));
     let listening: Vec<listener::Shutdown> =
@@ -113,6 +116,13 @@ async fn serve(plan: Plan) -> usize {
         shutdown.now();
     }
     drain(&state).await
+}
+
+/// epoll wants sockets that never block; `io_uring` would take that as "do not wait" and report every wait as a failure.
+fn set_blocking_mode(plan: &Plan) -> std::io::Result<()> {
+    let is_nonblocking = plan.driver == DriverKind::Epoll;
+    plan.doorbell.set_nonblocking(is_nonblocking)?;
+    plan.listeners.iter().try_for_each(|listener| listener.set_nonblocking(is_nonblocking))
 }
 
 /// Listens to the doorbell until told to stop.
