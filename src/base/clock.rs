@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One reading of both clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Now {
     /// Microseconds since an arbitrary start; never goes back. For durations and timeouts.
     pub monotonic_us: u64,
@@ -14,16 +14,26 @@ pub struct Now {
 impl Now {
     /// Reads both clocks (two vDSO calls, about 50 ns).
     pub fn read() -> Self {
-        let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-        let monotonic_us =
-            (monotonic.tv_sec as u64).wrapping_mul(1_000_000).wrapping_add(monotonic.tv_nsec as u64 / 1_000);
-        Self { monotonic_us, unix_us: unix().as_micros() as u64 }
+        Self { monotonic_us: monotonic_us(), unix_us: unix().as_micros() as u64 }
+    }
+
+    /// The same clocks at a later reading of the monotonic one: saves reading the other.
+    #[must_use]
+    pub fn at(self, monotonic_us: u64) -> Self {
+        let passed_us = monotonic_us.saturating_sub(self.monotonic_us);
+        Self { monotonic_us, unix_us: self.unix_us.saturating_add(passed_us) }
     }
 
     /// Whole seconds since the Unix epoch, the unit of a token's claims.
     pub fn unix_s(self) -> u64 {
         self.unix_us / 1_000_000
     }
+}
+
+/// The monotonic clock alone, microseconds (one vDSO call).
+pub fn monotonic_us() -> u64 {
+    let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    (monotonic.tv_sec as u64).wrapping_mul(1_000_000).wrapping_add(monotonic.tv_nsec as u64 / 1_000)
 }
 
 /// Time since the Unix epoch; zero if the clock stands before it.

@@ -82,8 +82,8 @@ where
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let conn = Conn::new(stream);
-                if state.connections.open() >= state.settings.limits.connections_max {
+                let conn = Conn::new(stream, &state.watch);
+                if state.cells.connections.value() >= state.settings.limits.connections_max as u64 {
                     state.cells.connections_refused.add(1);
                     continue;
                 }
@@ -109,8 +109,7 @@ where
 {
     state.cells.accepted.add(1);
     state.cells.connections.add(1);
-    let entry = state.connections.enter(conn.raw_fd());
-    let serving = pin!(session::serve(Rc::clone(&state), conn, client, entry, &busy));
+    let serving = pin!(session::serve(Rc::clone(&state), conn, client, &busy));
     if guarded(serving).await.is_err() {
         state.cells.panics.add(1);
         tracing::error!(client = %client.peer, "a connection's task panicked; only that connection is lost");

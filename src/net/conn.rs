@@ -1,17 +1,21 @@
 //! One TCP connection, either side: reads that append, writes that finish, each with its own wait.
 
+use super::watch::{Watch, Watched};
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A connection.
 #[derive(Debug)]
 pub struct Conn {
+    /// Before the stream, so that the place is left before the descriptor closes.
+    watched: Rc<Watched>,
     stream: TcpStream,
 }
 
@@ -29,24 +33,24 @@ pub type Lent<T> = (Result<T, NetError>, Vec<u8>);
 
 impl Conn {
     /// Takes over an accepted or connected stream.
-    pub fn new(stream: TcpStream) -> Self {
+    pub fn new(stream: TcpStream, watch: &Rc<Watch>) -> Self {
         // Heads and small bodies leave in one write; Nagle's delay would only hold back the last part of larger ones.
         let _ = stream.set_nodelay(true);
-        Self { stream }
+        Self { watched: Rc::new(watch.enter(stream.as_raw_fd())), stream }
     }
 
     /// Connects to `address`.
-    pub async fn connect(address: SocketAddr, wait: Duration) -> Result<Self, NetError> {
+    pub async fn connect(address: SocketAddr, watch: &Rc<Watch>, wait: Duration) -> Result<Self, NetError> {
         match monoio::time::timeout(wait, TcpStream::connect_addr(address)).await {
-            Ok(Ok(stream)) => Ok(Self::new(stream)),
+            Ok(Ok(stream)) => Ok(Self::new(stream, watch)),
             Ok(Err(error)) => Err(NetError::Failed(error.kind())),
             Err(_) => Err(NetError::TimedOut),
         }
     }
 
-    /// The descriptor, for the registry of connections.
-    pub fn raw_fd(&self) -> RawFd {
-        self.stream.as_raw_fd()
+    /// Says whether the connection waits for a request, and may be ended when the worker drains.
+    pub fn set_idle(&self, is_idle: bool) {
+        self.watched.set_idle(is_idle);
     }
 
     /// Our end's address.
@@ -56,12 +60,14 @@ impl Conn {
 
     /// Waits until there is something to read (or the end), without lending a buffer.
     pub async fn readable(&self, wait: Duration) -> Result<(), NetError> {
-        settle(monoio::time::timeout(wait, self.stream.readable(false)).await)
+        self.watched.arm(wait);
+        let result = self.stream.readable(false).await;
+        settle(self.watched.disarm(), result)
     }
 
     /// Writes all of `buffer`; `wait` bounds each step towards that.
     pub async fn write_all(&mut self, buffer: Vec<u8>, wait: Duration) -> Lent<()> {
-        write_to(&mut self.stream, buffer, wait).await
+        write_to(&mut self.stream, &self.watched, buffer, wait).await
     }
 
     /// Whether an idle connection has been closed, or has sent something nobody asked for.
@@ -81,25 +87,25 @@ impl Conn {
         let _ = rustix::net::sockopt::set_socket_linger(fd_of(&self.stream), Some(Duration::ZERO));
     }
 
-    /// Splits into halves that can be used at the same time.
+    /// Splits into halves that can be used at the same time. They share one wait: only one of them may be timed.
     pub fn split(self) -> (ReadHalf, WriteHalf) {
         let (read, write) = self.stream.into_split();
-        (ReadHalf(read), WriteHalf(write))
+        (ReadHalf(Rc::clone(&self.watched), read), WriteHalf(self.watched, write))
     }
 
     /// Joins what [`Conn::split`] made; `None` if they are not the halves of one connection.
     pub fn join(read: ReadHalf, write: WriteHalf) -> Option<Self> {
-        read.0.reunite(write.0).ok().map(|stream| Self { stream })
+        read.1.reunite(write.1).ok().map(|stream| Self { watched: read.0, stream })
     }
 }
 
 /// The reading half of a connection.
 #[derive(Debug)]
-pub struct ReadHalf(OwnedReadHalf<TcpStream>);
+pub struct ReadHalf(Rc<Watched>, OwnedReadHalf<TcpStream>);
 
 /// The writing half of a connection.
 #[derive(Debug)]
-pub struct WriteHalf(OwnedWriteHalf<TcpStream>);
+pub struct WriteHalf(Rc<Watched>, OwnedWriteHalf<TcpStream>);
 
 /// What bytes can be read from: a connection, or its reading half.
 pub trait ReadBytes {
@@ -109,53 +115,74 @@ pub trait ReadBytes {
 
 impl ReadBytes for Conn {
     fn read(&mut self, buffer: Vec<u8>, wait: Duration) -> impl Future<Output = Lent<usize>> {
-        read_from(&mut self.stream, buffer, wait)
+        read_from(&mut self.stream, &self.watched, buffer, wait)
     }
 }
 
 impl ReadBytes for ReadHalf {
     fn read(&mut self, buffer: Vec<u8>, wait: Duration) -> impl Future<Output = Lent<usize>> {
-        read_from(&mut self.0, buffer, wait)
+        read_from(&mut self.1, &self.0, buffer, wait)
+    }
+}
+
+impl ReadHalf {
+    /// As [`ReadBytes::read`], for as long as it takes; see [`WriteHalf::expect_answer`].
+    pub async fn listen(&mut self, buffer: Vec<u8>) -> Lent<usize> {
+        let (result, buffer) = append(&mut self.1, buffer).await;
+        (settle(self.0.disarm(), result), buffer)
     }
 }
 
 impl WriteHalf {
     /// Writes all of `buffer`; `wait` bounds each step towards that.
     pub async fn write_all(&mut self, buffer: Vec<u8>, wait: Duration) -> Lent<()> {
-        write_to(&mut self.0, buffer, wait).await
+        write_to(&mut self.1, &self.0, buffer, wait).await
+    }
+
+    /// Gives the other half's [`ReadHalf::listen`] this much longer.
+    pub fn expect_answer(&self, wait: Duration) {
+        self.0.arm(wait);
     }
 }
 
-async fn read_from(stream: &mut impl AsyncReadRent, buffer: Vec<u8>, wait: Duration) -> Lent<usize> {
+async fn read_from(stream: &mut impl AsyncReadRent, watched: &Watched, buffer: Vec<u8>, wait: Duration) -> Lent<usize> {
+    watched.arm(wait);
+    let (result, buffer) = append(stream, buffer).await;
+    (settle(watched.disarm(), result), buffer)
+}
+
+async fn append(stream: &mut impl AsyncReadRent, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
     let (start, end) = (buffer.len(), buffer.capacity());
-    match monoio::time::timeout(wait, stream.read(buffer.slice_mut(start..end))).await {
-        Ok((result, slice)) => (result.map_err(|error| NetError::Failed(error.kind())), slice.into_inner()),
-        // The operation keeps the buffer until the kernel lets go of it.
-        Err(_) => (Err(NetError::TimedOut), Vec::new()),
-    }
+    let (result, slice) = stream.read(buffer.slice_mut(start..end)).await;
+    (result, slice.into_inner())
 }
 
-async fn write_to(stream: &mut impl AsyncWriteRent, mut buffer: Vec<u8>, wait: Duration) -> Lent<()> {
+async fn write_to(
+    stream: &mut impl AsyncWriteRent,
+    watched: &Watched,
+    mut buffer: Vec<u8>,
+    wait: Duration,
+) -> Lent<()> {
     let mut at = 0;
     while at < buffer.len() {
-        match monoio::time::timeout(wait, stream.write(buffer.slice(at..))).await {
-            Ok((Ok(0), slice)) => return (Err(NetError::Failed(io::ErrorKind::WriteZero)), slice.into_inner()),
-            Ok((Ok(written), slice)) => {
-                at += written;
-                buffer = slice.into_inner();
-            }
-            Ok((Err(error), slice)) => return (Err(NetError::Failed(error.kind())), slice.into_inner()),
-            Err(_) => return (Err(NetError::TimedOut), Vec::new()),
+        watched.arm(wait);
+        let (result, slice) = stream.write(buffer.slice(at..)).await;
+        buffer = slice.into_inner();
+        match settle(watched.disarm(), result) {
+            Ok(0) => return (Err(NetError::Failed(io::ErrorKind::WriteZero)), buffer),
+            Ok(written) => at += written,
+            Err(error) => return (Err(error), buffer),
         }
     }
     (Ok(()), buffer)
 }
 
-fn settle<E>(outcome: Result<io::Result<()>, E>) -> Result<(), NetError> {
-    match outcome {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(NetError::Failed(error.kind())),
-        Err(_) => Err(NetError::TimedOut),
+/// What an operation's result means, given whether its wait had expired.
+fn settle<T>(has_expired: bool, result: io::Result<T>) -> Result<T, NetError> {
+    match result {
+        _ if has_expired => Err(NetError::TimedOut),
+        Ok(value) => Ok(value),
+        Err(error) => Err(NetError::Failed(error.kind())),
     }
 }
 

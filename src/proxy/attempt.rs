@@ -6,7 +6,6 @@
 use super::exchange::{Client, Exchange};
 use super::request_out::push_request_head;
 use super::upload::{Upload, UploadError, pump};
-use crate::base::clock::Now;
 use crate::http::framing::Framing;
 use crate::http::request_head::Progress;
 use crate::net::conn::{ReadBytes, ReadHalf, WriteHalf};
@@ -17,7 +16,6 @@ use crate::upstream::{Node, PassHost, Timeouts, Upstream};
 use crate::worker::state::State;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::time::Duration;
 
 /// What a try is made with; the same for every try of a request.
 #[derive(Debug, Clone, Copy)]
@@ -105,13 +103,14 @@ impl Cause {
     }
 }
 
-/// Tries `node` at `address`. A pooled connection that turns out dead before it said anything costs no try.
+/// Tries `node` at `address`, at `now_us`. A pooled connection that turns out dead before it said anything costs no try.
 pub async fn attempt(
     ask: Ask<'_>,
     exchange: &mut Exchange,
     client_conn: &mut Conn,
     node: &Node,
     address: SocketAddr,
+    now_us: u64,
 ) -> Result<Answered, Failed> {
     let state = ask.state;
     note_host(ask.upstream, node, &mut exchange.upstream_host);
@@ -119,12 +118,12 @@ pub async fn attempt(
     // A body that is still arriving can be sent once only.
     let is_repeatable = ask.is_repeatable && body_end.is_some();
     loop {
-        let now_us = Now::read().monotonic_us;
         let pooled = state.pool.take(address, now_us, !is_repeatable);
         let is_reused = pooled.is_some();
         let mut pooled = match pooled {
             Some(pooled) => pooled,
-            None => connect(ask, address).await?,
+            // Rare, and large for its timer: not inside this future.
+            None => Box::pin(connect(ask, address)).await?,
         };
         pooled.uses += 1;
         let mut out = state.buffers.head();
@@ -158,7 +157,7 @@ fn note_host(upstream: &Upstream, node: &Node, note: &mut Vec<u8>) {
 
 async fn connect(ask: Ask<'_>, address: SocketAddr) -> Result<Pooled, Failed> {
     ask.state.cells.upstream_connections.add(1);
-    match Conn::connect(address, ask.timeouts.connect).await {
+    match Conn::connect(address, &ask.state.watch, ask.timeouts.connect).await {
         Ok(conn) => Ok(Pooled { conn, uses: 0 }),
         // Nothing was sent, so any method may be tried elsewhere.
         Err(error) => Err(Failed { cause: Cause::of(error), may_retry: true }),
@@ -243,9 +242,9 @@ async fn upload_and_listen(
     buffer: Vec<u8>,
 ) -> Result<(Rest, Vec<u8>), Failed> {
     let no_retry = |cause| Failed { cause, may_retry: false };
-    let mut listen = pin!(read_half.read(buffer, UPLOAD_WAIT_MAX));
+    let mut listen = pin!(read_half.listen(buffer));
     let first = {
-        let mut pumping = pin!(pump(ask.state, client_conn, write_half, upload, ask.timeouts.send));
+        let mut pumping = pin!(pump(ask.state, client_conn, &mut *write_half, upload, ask.timeouts.send));
         race(pumping.as_mut(), listen.as_mut()).await
     };
     let (rest, heard) = match first {
@@ -255,12 +254,11 @@ async fn upload_and_listen(
         First::Left(Err(error)) => return Err(no_retry(upload_cause(error))),
         First::Right(heard) => (Rest::Unread, Some(heard)),
     };
-    let (result, buffer) = match heard {
-        Some(heard) => heard,
-        None => match monoio::time::timeout(ask.timeouts.read, listen).await {
-            Ok(heard) => heard,
-            Err(_) => return Err(no_retry(Cause::UpstreamTimeout)),
-        },
+    let (result, buffer) = if let Some(heard) = heard {
+        heard
+    } else {
+        write_half.expect_answer(ask.timeouts.read);
+        listen.await
     };
     match result {
         Ok(0) => Err(no_retry(Cause::Upstream)),
@@ -326,5 +324,3 @@ async fn read_response(
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Interim responses before a final one.
 const INTERIM_MAX: usize = 16;
-/// While a body is going up, the upstream owes nothing; its own waits begin afterwards.
-const UPLOAD_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);

@@ -1,6 +1,7 @@
 //! One request and its answer: what is known of them while they last. Recycled, so that its memory is allocated once.
 
 use crate::auth::consumer::Identity;
+use crate::base::clock::Now;
 use crate::http::request::Request;
 use crate::http::request_head::RequestHead;
 use crate::http::response_head::ResponseHead;
@@ -54,6 +55,8 @@ pub struct Exchange {
     pub chunks: Vec<(usize, usize)>,
     /// When the first byte came, monotonic.
     pub started_us: u64,
+    /// When the head was complete.
+    pub now: Now,
     /// Status sent to the client.
     pub status: u16,
     /// Body bytes sent to the client.

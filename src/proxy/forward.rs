@@ -5,7 +5,7 @@ use super::download::{Broken, Download};
 use super::exchange::{Client, Exchange};
 use super::phases::Forward;
 use super::response_out::{Delimiter, delimiter, push_response_head};
-use crate::base::clock::Now;
+use crate::base::clock::monotonic_us;
 use crate::log::record::Try;
 use crate::net::Conn;
 use crate::net::conn::ReadBytes;
@@ -49,22 +49,19 @@ pub async fn forward(
         let Some(index) = picked else { break };
         let address = forward.upstream.balance.address(upstream, index);
         let (Some(node), Some(address)) = (upstream.nodes.get(index), address) else { break };
+        let mut started_us = exchange.now.monotonic_us;
         if !exchange.tries.is_empty() {
             state.cells.retries.add(1);
+            started_us = monotonic_us();
         }
-        let started_us = Now::read().monotonic_us;
-        match attempt(ask, exchange, conn, node, address).await {
+        match attempt(ask, exchange, conn, node, address, started_us).await {
             Ok(answered) => {
-                exchange.tries.push(Try { address, status: exchange.response.status, us: 0 });
-                let ended = relay(state, exchange, conn, answered, ask, address).await;
-                let ended_us = Now::read().monotonic_us;
-                if let Some(last) = exchange.tries.last_mut() {
-                    last.us = ended_us.saturating_sub(started_us);
-                }
-                return ended;
+                let us = monotonic_us().saturating_sub(started_us);
+                exchange.tries.push(Try { address, status: exchange.response.status, us });
+                return relay(state, exchange, conn, answered, ask, address, started_us).await;
             }
             Err(failed) => {
-                let ended_us = Now::read().monotonic_us;
+                let ended_us = monotonic_us();
                 status = failed.cause.status();
                 tracing::debug!(upstream = %upstream.key, %address, cause = ?failed.cause, "try failed");
                 exchange.tries.push(Try { address, status, us: ended_us.saturating_sub(started_us) });
@@ -95,6 +92,7 @@ async fn relay(
     answered: Answered,
     ask: Ask<'_>,
     address: SocketAddr,
+    started_us: u64,
 ) -> Ended {
     let Answered { pooled, buffer, rest } = answered;
     let head = &exchange.response;
@@ -106,7 +104,8 @@ async fn relay(
         && !state.draining.get();
     let is_upstream_reusable = head.keep_alive && !matches!(rest, Rest::Unread);
     let head_end = head.end;
-    let now = Now::read();
+    let head_us = exchange.tries.last().map_or(0, |last| last.us);
+    let now = exchange.now.at(started_us.saturating_add(head_us));
     let mut out = state.buffers.head();
     push_response_head(&mut out, state, exchange, &buffer, keep_alive, now);
     let mut download = Download::new(exchange.response.framing, end_delimiter);
@@ -130,6 +129,10 @@ async fn relay(
     if let Some(mut pooled) = pooled {
         let outcome = relay_rest(state, exchange, conn, &mut pooled, &mut download, ask).await;
         exchange.body_bytes_sent = download.sent;
+        let ended_us = monotonic_us();
+        if let Some(last) = exchange.tries.last_mut() {
+            last.us = ended_us.saturating_sub(started_us);
+        }
         let Ok(has_surplus) = outcome else {
             if end_delimiter == Delimiter::Close {
                 // Only a reset tells an HTTP/1.0 client that this was not the end of the body.
@@ -138,7 +141,7 @@ async fn relay(
             return Ended::Broken;
         };
         let unused = Some(pooled).filter(|_| is_upstream_reusable && !has_surplus);
-        keep(state, ask, address, unused, Now::read().monotonic_us);
+        keep(state, ask, address, unused, ended_us);
     }
     if keep_alive { Ended::Answered(rest) } else { Ended::Answered(Rest::Unread) }
 }

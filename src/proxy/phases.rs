@@ -3,7 +3,6 @@
 //! Runs without waiting, so the worker's tables are borrowed once and cannot change under it.
 
 use super::exchange::{Client, Exchange};
-use crate::base::clock::Now;
 use crate::http::path::{Normalised, normalise, split_target};
 use crate::http::request::Request;
 use crate::plugin::chain::Chain;
@@ -36,7 +35,7 @@ pub struct Forward {
 }
 
 /// Decides about the request in `buffer`.
-pub fn decide(state: &State, exchange: &mut Exchange, buffer: &[u8], client: Client, now: Now) -> Decision {
+pub fn decide(state: &State, exchange: &mut Exchange, buffer: &[u8], client: Client) -> Decision {
     if derive(state, exchange, buffer, client).is_err() {
         return Decision::Answer(state.answers.page(400));
     }
@@ -49,7 +48,7 @@ pub fn decide(state: &State, exchange: &mut Exchange, buffer: &[u8], client: Cli
     let mut scratch = state.scratch.borrow_mut();
     let mut context = Context {
         consumers: &tables.consumers,
-        unix_s: now.unix_s(),
+        unix_s: exchange.now.unix_s(),
         identity: None,
         edits: &mut edits,
         scratch: &mut scratch,

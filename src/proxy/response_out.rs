@@ -83,10 +83,9 @@ pub fn push_answer(
     answer: &Answer,
     is_head: bool,
     keep_alive: bool,
-    now: Now,
 ) {
     push_status_line(out, answer.status, reason(answer.status).as_bytes());
-    state.push_date(out, now);
+    state.push_date(out, exchange.now);
     push_server(out, state);
     out.extend_from_slice(&answer.fields);
     if answer.status >= 500 && !exchange.tries.is_empty() {

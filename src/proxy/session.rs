@@ -5,7 +5,7 @@ use super::exchange::{Client, Exchange};
 use super::forward::{Ended, forward};
 use super::phases::{Decision, decide};
 use super::response_out::push_answer;
-use crate::base::clock::Now;
+use crate::base::clock::{Now, monotonic_us};
 use crate::http::field::Known;
 use crate::http::framing::Framing;
 use crate::http::request_head::{HeadError, Progress};
@@ -13,7 +13,6 @@ use crate::log::record::Record;
 use crate::net::conn::ReadBytes;
 use crate::net::{Conn, NetError};
 use crate::plugin::Answer;
-use crate::worker::registry::Entry;
 use crate::worker::slots::Slots;
 use crate::worker::state::State;
 use std::future::Future;
@@ -22,7 +21,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// Serves one connection until either side ends it. `busy` holds the futures of connections that are being served.
-pub async fn serve<F>(state: Rc<State>, conn: Conn, client: Client, entry: Entry, busy: &Busy<F>)
+pub async fn serve<F>(state: Rc<State>, conn: Conn, client: Client, busy: &Busy<F>)
 where
     F: Future<Output = Option<Conn>>,
 {
@@ -32,9 +31,9 @@ where
         if state.draining.get() {
             return;
         }
-        entry.set_idle(true);
+        conn.set_idle(true);
         let readable = conn.readable(wait).await;
-        entry.set_idle(false);
+        conn.set_idle(false);
         if readable.is_err() {
             return;
         }
@@ -102,11 +101,10 @@ async fn serve_one(
     buffer: &mut Vec<u8>,
 ) -> Next {
     let head = read_head(state, exchange, conn, buffer).await;
-    let now = Now::read();
     let next = match head {
         Ok(()) => {
             state.cells.requests.add(1);
-            answer_or_forward(state, exchange, conn, client, buffer, now).await
+            answer_or_forward(state, exchange, conn, client, buffer).await
         }
         Err(HeadFailure::Nothing) => return Next::Close,
         Err(HeadFailure::Cut) => {
@@ -119,7 +117,7 @@ async fn serve_one(
             tracing::debug!(client = %client.peer, %error, "request refused");
             exchange.head.keep_alive = false;
             let answer = state.answers.refusal(error);
-            answer_client(state, exchange, conn, buffer, &answer, false, now).await;
+            answer_client(state, exchange, conn, buffer, &answer, false).await;
             Next::Linger
         }
     };
@@ -133,15 +131,11 @@ async fn answer_or_forward(
     conn: &mut Conn,
     client: Client,
     buffer: &mut Vec<u8>,
-    now: Now,
 ) -> Next {
     let bytes_max = state.settings.limits.body_bytes_max;
     let is_too_large = matches!(exchange.head.framing, Framing::Length(length) if bytes_max > 0 && length > bytes_max);
-    let decision = if is_too_large {
-        Decision::Answer(state.answers.page(413))
-    } else {
-        decide(state, exchange, buffer, client, now)
-    };
+    let decision =
+        if is_too_large { Decision::Answer(state.answers.page(413)) } else { decide(state, exchange, buffer, client) };
     let answer = match decision {
         Decision::Answer(answer) => answer,
         Decision::Forward(target) => match forward(state, exchange, conn, buffer, client, &target).await {
@@ -150,7 +144,7 @@ async fn answer_or_forward(
             Ended::Failed(status) => state.answers.page(status),
         },
     };
-    answer_and_go_on(state, exchange, conn, buffer, &answer, now).await
+    answer_and_go_on(state, exchange, conn, buffer, &answer).await
 }
 
 /// Sends an answer of the gateway's own. The connection goes on only if the request's body, of which nothing was used,
@@ -161,7 +155,6 @@ async fn answer_and_go_on(
     conn: &mut Conn,
     buffer: &mut Vec<u8>,
     answer: &Answer,
-    now: Now,
 ) -> Next {
     let body_end = match exchange.head.framing {
         Framing::None => Some(exchange.head.end),
@@ -172,7 +165,7 @@ async fn answer_and_go_on(
         Framing::Chunked | Framing::ToClose => None,
     };
     let keep_alive = exchange.head.keep_alive && body_end.is_some() && !state.draining.get();
-    if !answer_client(state, exchange, conn, buffer, answer, keep_alive, now).await {
+    if !answer_client(state, exchange, conn, buffer, answer, keep_alive).await {
         return Next::Close;
     }
     match body_end {
@@ -207,11 +200,10 @@ async fn answer_client(
     buffer: &[u8],
     answer: &Answer,
     keep_alive: bool,
-    now: Now,
 ) -> bool {
     let is_head = exchange.head.method.of(buffer) == b"HEAD";
     let mut out = state.buffers.head();
-    push_answer(&mut out, state, exchange, answer, is_head, keep_alive, now);
+    push_answer(&mut out, state, exchange, answer, is_head, keep_alive);
     exchange.status = answer.status;
     exchange.body_bytes_sent = if is_head { 0 } else { answer.body.len() as u64 };
     let (result, out) = conn.write_all(out, state.settings.timeouts.send).await;
@@ -242,7 +234,8 @@ async fn read_head(
     exchange.started_us = 0;
     loop {
         if !buffer.is_empty() {
-            let now_us = Now::read().monotonic_us;
+            exchange.now = Now::read();
+            let now_us = exchange.now.monotonic_us;
             if exchange.started_us == 0 {
                 exchange.started_us = now_us;
             }
@@ -275,9 +268,9 @@ async fn linger(state: &State, conn: &mut Conn) {
     conn.shutdown_write();
     let mut budget = LINGER_BYTES_MAX;
     let mut buffer = state.buffers.relay();
-    let until_us = Now::read().monotonic_us.saturating_add(LINGER_MAX.as_micros() as u64);
+    let until_us = monotonic_us().saturating_add(LINGER_MAX.as_micros() as u64);
     loop {
-        let left_us = until_us.saturating_sub(Now::read().monotonic_us);
+        let left_us = until_us.saturating_sub(monotonic_us());
         if left_us == 0 {
             break;
         }
@@ -294,7 +287,7 @@ async fn linger(state: &State, conn: &mut Conn) {
 
 /// Leaves the request's record, then moves the next request's bytes to the front.
 fn log(state: &State, exchange: &Exchange, buffer: &mut Vec<u8>, client: Client) {
-    let now = Now::read();
+    let now = exchange.now.at(monotonic_us());
     let head = &exchange.head;
     let field = |known| {
         let found = head.fields.iter().find(|field| field.known == known);

@@ -6,16 +6,16 @@
 
 pub mod driver;
 pub mod guard;
-pub mod registry;
 pub mod settings;
 pub mod slots;
 pub mod state;
 pub mod tables;
 
-use crate::base::clock::Now;
+use crate::base::clock::{Now, monotonic_us};
 use crate::listener;
 use crate::log;
 use crate::metrics::Cells;
+use crate::net::watch::TICK;
 use crate::snapshot::feed::Mailbox;
 use driver::DriverKind;
 use monoio::io::AsyncReadRent;
@@ -145,24 +145,30 @@ async fn attend(state: &State, doorbell: UnixStream, stop: &AtomicBool) {
 
 /// Lets requests in flight finish, for as long as the settings allow.
 async fn drain(state: &State) -> usize {
-    let until_us = Now::read().monotonic_us.saturating_add(state.settings.drain_max.as_micros() as u64);
-    while state.connections.open() > 0 && Now::read().monotonic_us < until_us {
+    let until_us = monotonic_us().saturating_add(state.settings.drain_max.as_micros() as u64);
+    while state.cells.connections.value() > 0 && monotonic_us() < until_us {
         // Again and again: a connection may have become idle just after the last look.
-        state.connections.wake_idle();
+        state.watch.wake_idle();
         monoio::time::sleep(DRAIN_LOOK_EVERY).await;
     }
     state.log.borrow_mut().flush();
-    state.connections.open()
+    state.cells.connections.value() as usize
 }
 
-/// Once a second: closes what has idled out, hands on what is logged.
+/// Every tick: ends waits that have expired. Once a second: closes what has idled out, hands on what is logged.
 async fn housekeep(state: Rc<State>) {
+    let mut swept_us = 0;
     loop {
-        monoio::time::sleep(HOUSEKEEP_EVERY).await;
-        state.pool.sweep(Now::read().monotonic_us);
-        state.log.borrow_mut().flush();
+        let now_us = monotonic_us();
+        state.watch.tick(now_us);
+        if now_us.saturating_sub(swept_us) >= SWEEP_EVERY.as_micros() as u64 {
+            swept_us = now_us;
+            state.pool.sweep(now_us);
+            state.log.borrow_mut().flush();
+        }
+        monoio::time::sleep(TICK).await;
     }
 }
 
-const HOUSEKEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(10);

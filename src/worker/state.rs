@@ -1,6 +1,5 @@
 //! What the tasks of one worker share. Single-threaded: no lock, and no borrow held across a wait.
 
-use super::registry::Registry;
 use super::settings::Settings;
 use super::tables::Tables;
 use crate::auth::jwt::Scratch;
@@ -8,6 +7,7 @@ use crate::base::clock::Now;
 use crate::log;
 use crate::metrics::Cells;
 use crate::net::buffer::Buffers;
+use crate::net::watch::Watch;
 use crate::proxy::answers::Answers;
 use crate::proxy::exchange::Exchange;
 use crate::snapshot::feed::Mailbox;
@@ -28,8 +28,8 @@ pub struct State {
     pub pool: Pool,
     /// Free buffers.
     pub buffers: Buffers,
-    /// Open client connections.
-    pub connections: Rc<Registry>,
+    /// Deadlines of all connections.
+    pub watch: Rc<Watch>,
     /// Counters.
     pub cells: Arc<Cells>,
     /// Access-log records on their way out.
@@ -54,7 +54,7 @@ impl State {
             tables: RefCell::new(Tables::new(seed)),
             pool: Pool::default(),
             buffers: Buffers::default(),
-            connections: Rc::default(),
+            watch: Rc::default(),
             cells,
             log: RefCell::new(log),
             scratch: RefCell::default(),

@@ -1,0 +1,174 @@
+//! Deadlines of a worker's connections, and which of them are idle.
+//!
+//! A timer per operation would be half a kilobyte in every future and work in every wheel; here a wait is one store
+//! into the connection's cell, and one task looks at all cells every [`TICK`]. A connection whose deadline has passed
+//! is shut down, so its operation ends by itself: nothing is cancelled, and no outcome can be lost. A wait ends at
+//! most two ticks late, and never early while the worker keeps turning.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The connections of one worker.
+#[derive(Debug, Default)]
+pub struct Watch {
+    slots: RefCell<Slots>,
+    /// Monotonic microseconds at the last tick: what deadlines are counted from, so that arming reads no clock.
+    ticked_us: Cell<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    entries: Vec<Slot>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    /// Open for as long as its `Watched` lives; `None` while the slot is free.
+    fd: Option<RawFd>,
+    deadline_us: u64,
+    has_expired: bool,
+    /// Waits for a request: to be woken when the worker drains.
+    is_idle: bool,
+}
+
+/// A connection's place. Drop it before the connection closes.
+#[derive(Debug)]
+pub struct Watched {
+    watch: Rc<Watch>,
+    index: usize,
+}
+
+impl Watch {
+    /// Takes a connection in.
+    pub fn enter(self: &Rc<Self>, fd: RawFd) -> Watched {
+        let mut slots = self.slots.borrow_mut();
+        let slot = Slot { fd: Some(fd), deadline_us: NEVER, has_expired: false, is_idle: false };
+        let index = slots.free.pop().unwrap_or(slots.entries.len());
+        match slots.entries.get_mut(index) {
+            Some(free) => *free = slot,
+            None => slots.entries.push(slot),
+        }
+        Watched { watch: Rc::clone(self), index }
+    }
+
+    /// Shuts down every connection whose deadline has passed at `now_us`. Called every [`TICK`].
+    pub fn tick(&self, now_us: u64) {
+        self.ticked_us.set(now_us);
+        for slot in &mut self.slots.borrow_mut().entries {
+            if slot.deadline_us <= now_us
+                && let Some(fd) = slot.fd
+            {
+                slot.deadline_us = NEVER;
+                slot.has_expired = true;
+                let _ = rustix::net::shutdown(crate::base::fd::borrow(&fd), rustix::net::Shutdown::Both);
+            }
+        }
+    }
+
+    /// Lets every idle connection read its end: its task wakes and closes it.
+    pub fn wake_idle(&self) {
+        for slot in &self.slots.borrow().entries {
+            if let (Some(fd), true) = (slot.fd, slot.is_idle) {
+                let _ = rustix::net::shutdown(crate::base::fd::borrow(&fd), rustix::net::Shutdown::Read);
+            }
+        }
+    }
+}
+
+impl Watched {
+    /// Starts a wait; an earlier one is forgotten.
+    pub fn arm(&self, wait: Duration) {
+        let wait_us = wait.as_micros().min(u128::from(NEVER / 2)) as u64;
+        // The last tick may be one tick ago; counting from it alone could end the wait early.
+        let deadline_us = self.watch.ticked_us.get().saturating_add(wait_us).saturating_add(TICK.as_micros() as u64);
+        self.update(|slot| slot.deadline_us = deadline_us);
+    }
+
+    /// Ends a wait. Whether it had expired: then the connection is shut down.
+    pub fn disarm(&self) -> bool {
+        self.update(|slot| {
+            slot.deadline_us = NEVER;
+            slot.has_expired
+        })
+    }
+
+    /// Says whether the connection waits for a request.
+    pub fn set_idle(&self, is_idle: bool) {
+        self.update(|slot| slot.is_idle = is_idle);
+    }
+
+    fn update<T: Default>(&self, change: impl FnOnce(&mut Slot) -> T) -> T {
+        self.watch.slots.borrow_mut().entries.get_mut(self.index).map(change).unwrap_or_default()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let mut slots = self.watch.slots.borrow_mut();
+        if let Some(slot) = slots.entries.get_mut(self.index) {
+            *slot = Slot { fd: None, deadline_us: NEVER, has_expired: false, is_idle: false };
+            slots.free.push(self.index);
+        }
+    }
+}
+
+/// How often deadlines are looked at.
+pub const TICK: Duration = Duration::from_millis(50);
+const NEVER: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    fn is_open(stream: &mut UnixStream) -> bool {
+        stream.set_nonblocking(true).unwrap();
+        matches!(stream.read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
+    #[test]
+    fn a_wait_ends_after_its_time_and_not_before() {
+        let watch = Rc::new(Watch::default());
+        let (mut ours, _peer) = UnixStream::pair().unwrap();
+        let watched = watch.enter(ours.as_raw_fd());
+        watch.tick(1_000_000);
+        watched.arm(Duration::from_millis(200));
+        watch.tick(1_200_000);
+        assert!(is_open(&mut ours));
+        watch.tick(1_250_000);
+        assert!(!is_open(&mut ours));
+        assert!(watched.disarm());
+    }
+
+    #[test]
+    fn a_disarmed_or_left_place_is_never_shut_down() {
+        let watch = Rc::new(Watch::default());
+        let (mut ours, _peer) = UnixStream::pair().unwrap();
+        let watched = watch.enter(ours.as_raw_fd());
+        watched.arm(Duration::ZERO);
+        assert!(!watched.disarm());
+        watch.tick(u64::MAX - 1);
+        watched.arm(Duration::ZERO);
+        drop(watched);
+        watch.tick(u64::MAX - 1);
+        assert!(is_open(&mut ours));
+        assert_eq!(watch.enter(0).index, 0, "the place is used again");
+    }
+
+    #[test]
+    fn waking_ends_idle_connections_only() {
+        let watch = Rc::new(Watch::default());
+        let (mut idle, _peer) = UnixStream::pair().unwrap();
+        let (mut busy, _other) = UnixStream::pair().unwrap();
+        let entry = watch.enter(idle.as_raw_fd());
+        let _second = watch.enter(busy.as_raw_fd());
+        entry.set_idle(true);
+        watch.wake_idle();
+        assert!(!is_open(&mut idle) && is_open(&mut busy));
+    }
+}
