@@ -1,10 +1,8 @@
 //! A run of digits means what the standard library says it means, and nothing else is a number.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use ringgate::base::bytes::{decimal, push_decimal};
 
-fuzz_target!(|input: &[u8]| {
+pub(crate) fn holds(input: &[u8]) {
     let digits_only = !input.is_empty() && input.iter().all(u8::is_ascii_digit);
     let expected = std::str::from_utf8(input).ok().filter(|_| digits_only).and_then(|text| text.parse::<u64>().ok());
     assert_eq!(decimal(input), expected);
@@ -15,4 +13,4 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(decimal(&out), Some(value));
         assert!(out.len() <= input.len(), "the shortest form has no leading zeros");
     }
-});
+}

@@ -1,7 +1,8 @@
 //! The response head of an upstream, parsed in place and incrementally (RFC 9112 §4, §6.3).
 //!
 //! The same strictness as towards clients: what is doubtful becomes 502, because forwarding it would let an upstream
-//! speak for the gateway to the next client on the connection. Bench: `http/response_head`.
+//! speak for the gateway to the next client on the connection. Bench: `http/response_head`; fuzz
+//! target: `response_head`.
 
 use super::field::{FieldError, FieldSpan, Lines};
 use super::framing::{Framing, FramingError, FramingFields};
