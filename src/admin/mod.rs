@@ -18,6 +18,7 @@ mod target;
 mod tests;
 mod write;
 
+pub use body::parse as parse_body;
 pub use serve::{CONNECTIONS_MAX, DRAIN_WAIT_MAX, HEAD_WAIT_MAX, serve};
 
 use crate::control::{Control, WriteError};

@@ -22,7 +22,7 @@ mod yaml;
 
 pub use admin::Admin;
 pub use error::{ConfigError, Fault};
-pub use source::{Source, check, load};
+pub use source::{Source, check, load, parse};
 pub use substitute::Environment;
 
 use crate::dns::ResolverOptions;

@@ -130,7 +130,8 @@ fn plugins(root: &mut Section, warnings: &mut Vec<String>) -> Result<Vec<String>
     for (index, item) in root.list("plugins")?.unwrap_or_default().into_iter().enumerate() {
         match item {
             Value::String(name) if crate::plugin::registry::find(&name).is_some() => names.push(name),
-            Value::String(name) if !name.is_empty() => unknown.push(name),
+            // Escaped, so that a warning stays one line.
+            Value::String(name) if !name.is_empty() => unknown.push(name.escape_debug().to_string()),
             other => return Err(root.unfit(&format!("plugins[{index}]"), "the name of a plugin", &shown(&other))),
         }
     }

@@ -15,6 +15,12 @@ pub(super) fn substitute(table: Table, environment: Environment<'_>) -> Result<T
     let mut replaced = Table::new();
     for (key, value) in table {
         let key = expand(&key, environment)?.unwrap_or(key);
+        if key.contains(char::is_control) {
+            // No key of ours holds one, and every text about a key stays one line.
+            let key = key.escape_debug().to_string();
+            let (expected, found) = ("a key without control characters".to_owned(), "one with".to_owned());
+            return Err(Fault::Value { key, expected, found });
+        }
         let value = substitute_value(value, environment)?;
         if replaced.contains_key(&key) {
             return Err(Fault::Twin(key));
@@ -136,5 +142,11 @@ mod tests {
             assert_eq!(error, "failed to handle configuration: can't find environment variable NONE", "{value}");
         }
         assert!(substituted(json!({"${{KEY}}": 1, "node_listen": 2})).unwrap_err().contains("two keys"));
+    }
+
+    #[test]
+    fn a_key_is_one_line() {
+        let error = substituted(json!({"a": [{"b\nc": 1}]})).unwrap_err();
+        assert_eq!(error, "b\\nc: expected a key without control characters, found one with");
     }
 }

@@ -3,6 +3,7 @@
 //! Runs once per request, on the raw request target. In: the bytes the client sent. Out: the path that routes are
 //! matched on, or why the request must be refused. A path that is already normal, as nearly all are, is recognised
 //! by one scan and not copied. Never panics; allocates only when the caller's scratch must grow.
+//! Fuzz target: `path`.
 
 use memchr::{memchr, memchr_iter, memchr2, memrchr};
 

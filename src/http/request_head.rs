@@ -129,7 +129,7 @@ impl RequestHead {
     pub fn advance(&mut self, buffer: &[u8], limits: &Limits) -> Result<Progress, HeadError> {
         loop {
             let Some(line) = self.lines.next(buffer)? else {
-                self.check_unfinished(buffer.len(), limits)?;
+                self.check_unfinished(buffer, limits)?;
                 return Ok(Progress::Partial);
             };
             match self.state {
@@ -266,15 +266,20 @@ impl RequestHead {
         Ok(())
     }
 
-    /// A line that has outgrown its limit is refused before its end has come.
-    fn check_unfinished(&self, len: usize, limits: &Limits) -> Result<(), HeadError> {
-        let pending = len.saturating_sub(self.lines.line_start);
+    /// A line that has outgrown its limit is refused before its end has come. What may still become a line within the
+    /// limits is not: a carriage return belongs to the line's end, and no byte at all to the head's.
+    fn check_unfinished(&self, buffer: &[u8], limits: &Limits) -> Result<(), HeadError> {
+        let pending = buffer.get(self.lines.line_start..).unwrap_or_default();
+        let pending = pending.strip_suffix(b"\r").unwrap_or(pending);
         match self.state {
-            State::Start | State::Skipped if pending > limits.request_line_bytes_max => {
+            State::Start | State::Skipped if pending.len() > limits.request_line_bytes_max => {
                 Err(HeadError::RequestLineTooLong)
             }
-            State::Fields => self.check_sizes(Span::new(self.lines.line_start, len), limits),
-            State::Start | State::Skipped => Ok(()),
+            State::Fields if !pending.is_empty() => {
+                let start = self.lines.line_start;
+                self.check_sizes(Span::new(start, start + pending.len()), limits)
+            }
+            State::Start | State::Skipped | State::Fields => Ok(()),
         }
     }
 }
@@ -450,6 +455,23 @@ mod tests {
         assert_eq!(at(&long), Err(HeadError::FieldsTooLarge));
         let many = format!("GET / HTTP/1.1\r\n{}", "A: 1\r\n".repeat(limits.fields_max + 1));
         assert_eq!(at(many.as_bytes()), Err(HeadError::FieldsTooLarge));
+    }
+
+    #[test]
+    fn a_head_that_fills_its_limits_may_come_in_any_pieces() {
+        let limits = Limits {
+            request_line_bytes_max: 14,
+            field_bytes_max: 7,
+            fields_bytes_max: 13,
+            fields_max: 2,
+            ..Limits::default()
+        };
+        let text = b"GET / HTTP/1.1\r\nHost: h\r\nA: 1\r\n\r\n";
+        for cut in 0..text.len() {
+            let mut head = RequestHead::default();
+            assert_eq!(head.advance(&text[..cut], &limits), Ok(Progress::Partial), "cut at {cut}");
+            assert_eq!(head.advance(text, &limits), Ok(Progress::Complete), "cut at {cut}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The response head of an upstream, parsed in place and incrementally (RFC 9112 §4, §6.3).
 //!
 //! The same strictness as towards clients: what is doubtful becomes 502, because forwarding it would let an upstream
-//! speak for the gateway to the next client on the connection. Bench: `http/response_head`.
+//! speak for the gateway to the next client on the connection. Bench: `http/response_head`; fuzz
+//! target: `response_head`.
 
 use super::field::{FieldError, FieldSpan, Lines};
 use super::framing::{Framing, FramingError, FramingFields};
@@ -67,14 +68,12 @@ impl ResponseHead {
             self.lines = Lines::starting_at(start);
         }
         loop {
-            if buffer.len().saturating_sub(start) > bytes_max && self.lines.line_start.saturating_sub(start) > bytes_max
-            {
+            let line = self.lines.next(buffer)?;
+            let end = if line.is_some() { self.lines.line_start } else { buffer.len() };
+            if end.saturating_sub(start) > bytes_max {
                 return Err(ResponseError::TooLarge);
             }
-            let Some(line) = self.lines.next(buffer)? else {
-                let is_over = buffer.len().saturating_sub(start) > bytes_max;
-                return if is_over { Err(ResponseError::TooLarge) } else { Ok(Progress::Partial) };
-            };
+            let Some(line) = line else { return Ok(Progress::Partial) };
             if self.minor_version.is_none() {
                 self.status_line(buffer, line)?;
             } else if line.is_empty() {
@@ -175,6 +174,21 @@ mod tests {
         }
         let long = format!("HTTP/1.1 200 OK\r\nA: {}", "v".repeat(1 << 16));
         assert_eq!(ResponseHead::default().advance(long.as_bytes(), 0, false, 1 << 16), Err(ResponseError::TooLarge));
+    }
+
+    #[test]
+    fn the_limit_counts_the_head_and_not_what_follows() {
+        let text = b"HTTP/1.1 200 OK\r\nA: 1\r\n\r\nbody";
+        let head_bytes = text.len() - 4;
+        for (bytes_max, want) in [(head_bytes, Ok(Progress::Complete)), (head_bytes - 1, Err(ResponseError::TooLarge))]
+        {
+            for cut in 0..text.len() {
+                let mut head = ResponseHead::default();
+                let first = head.advance(&text[..cut], 0, false, bytes_max);
+                let got = if first == Ok(Progress::Partial) { head.advance(text, 0, false, bytes_max) } else { first };
+                assert_eq!(got, want, "at most {bytes_max}, cut at {cut}");
+            }
+        }
     }
 
     #[test]

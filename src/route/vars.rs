@@ -2,7 +2,7 @@
 //!
 //! Parsed once per change, regular expressions compiled; evaluated for each request that reaches a route with such a
 //! condition. In: a [`Request`]. Out: whether the condition holds. Evaluation never fails and never panics; it
-//! allocates only for variables that must be decoded, joined or rendered.
+//! allocates only for variables that must be decoded, joined or rendered. Fuzz target: `vars`.
 //!
 //! Regular expressions run in time linear in the variable's length. So look-around, back references and the like,
 //! which PCRE has, are refused when the expression is parsed. They work on bytes: classes such as `\w` and case
