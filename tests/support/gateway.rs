@@ -161,10 +161,11 @@ impl Gateway {
         wait_for("the gateway's end", || self.child.try_wait().expect("the child can be waited for"))
     }
 
-    /// Stops it, then starts it again in the same directory, on other ports.
-    pub(crate) fn restart(&mut self) {
-        self.stop();
+    /// Stops it, then starts it again in the same directory, on other ports. How it ended.
+    pub(crate) fn restart(&mut self) -> ExitStatus {
+        let ended = self.stop();
         self.start_again();
+        ended
     }
 
     /// Ends it without warning, then starts it again: what was acknowledged must still be there.
