@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
-/// What to start; [`Setup::default`] suits most tests.
+/// What to start; [`Setup::default`] suits most tests. `RINGGATE_TEST_DRIVER=epoll` runs them all on another driver.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     /// `--workers`.
@@ -30,7 +30,9 @@ pub(crate) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { workers: 2, driver: "auto", shutdown_timeout: "10s", apisix: "", http: "", admin: "" }
+        let wished = std::env::var("RINGGATE_TEST_DRIVER").unwrap_or_default();
+        let driver = ["epoll", "io_uring"].into_iter().find(|driver| *driver == wished).unwrap_or("auto");
+        Self { workers: 2, driver, shutdown_timeout: "10s", apisix: "", http: "", admin: "" }
     }
 }
 
