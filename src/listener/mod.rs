@@ -15,7 +15,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Binds `address` once per worker.
+/// Binds `address` once per worker; port 0 is one port of the kernel's choice.
 ///
 /// # Errors
 ///
@@ -24,6 +24,8 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::Tcp
     // Without SO_REUSEPORT the kernel refuses if anybody listens there already.
     let exclusive = socket(address)?;
     exclusive.bind(&address.into())?;
+    // Port 0 has become a port now, and all workers share that one.
+    let address = exclusive.local_addr()?.as_socket().unwrap_or(address);
     drop(exclusive);
     (0..workers)
         .map(|_| {
@@ -133,5 +135,12 @@ mod tests {
         let ours = bind(address, 3).unwrap();
         assert_eq!(ours.len(), 3);
         assert_eq!(bind(address, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn workers_share_the_port_that_the_kernel_chose() {
+        let sockets = bind(SocketAddr::from(([127, 0, 0, 1], 0)), 3).unwrap();
+        let ports: Vec<u16> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
     }
 }

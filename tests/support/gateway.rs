@@ -1,43 +1,38 @@
-//! The built program, in a directory and on ports of its own.
+//! The built program as a running gateway, in a directory and on ports of its own.
 
-use super::client::{self, Response};
-use super::{PATIENCE, free_ports, wait_for};
+use super::client::{self, Client, Response};
+use super::{program, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
 use tempfile::TempDir;
 
-/// What to start; [`Setup::default`] suits most tests.
+/// What to start; [`Setup::default`] suits most tests. `RINGGATE_TEST_DRIVER=epoll` runs them all on another driver.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     /// `--workers`.
     pub(crate) workers: usize,
     /// `--driver`: `auto`, `io_uring` or `epoll`.
     pub(crate) driver: &'static str,
+    /// `nginx_config.worker_shutdown_timeout`: how long a stop waits for requests in flight.
+    pub(crate) shutdown_timeout: &'static str,
     /// Lines below `apisix:`, indented by two blanks.
-    pub(crate) apisix: String,
+    pub(crate) apisix: &'static str,
     /// Lines below `nginx_config: http:`, indented by four blanks.
-    pub(crate) http: String,
-    /// Whole further top-level blocks.
-    pub(crate) top: String,
-    /// Environment of the process.
-    pub(crate) environment: Vec<(&'static str, String)>,
+    pub(crate) http: &'static str,
+    /// Further keys below `deployment: admin:`, indented by four blanks.
+    pub(crate) admin: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            workers: 2,
-            driver: "auto",
-            apisix: String::new(),
-            http: String::new(),
-            top: String::new(),
-            environment: Vec::new(),
-        }
+        let wished = std::env::var("RINGGATE_TEST_DRIVER").unwrap_or_default();
+        let driver = ["epoll", "io_uring"].into_iter().find(|driver| *driver == wished).unwrap_or("auto");
+        Self { workers: 2, driver, shutdown_timeout: "10s", apisix: "", http: "", admin: "" }
     }
 }
 
@@ -47,8 +42,9 @@ pub(crate) struct Gateway {
     child: Child,
     directory: TempDir,
     setup: Setup,
-    data: SocketAddr,
-    admin: SocketAddr,
+    /// How often it was started in this directory.
+    starts: usize,
+    start_line: String,
     admin_key: String,
 }
 
@@ -58,24 +54,41 @@ impl Gateway {
         Self::with(&Setup::default())
     }
 
-    /// Starts and waits until both listeners accept. A port lost to another process is tried again with others.
+    /// Starts in a new directory.
     pub(crate) fn with(setup: &Setup) -> Self {
-        for _ in 1..START_TRIES {
-            if let Ok(gateway) = Self::try_start(setup) {
-                return gateway;
-            }
-        }
-        Self::try_start(setup).unwrap_or_else(|log| panic!("the gateway ended at start:\n{log}"))
+        Self::in_directory(program::directory(), setup)
+    }
+
+    /// Starts in `directory` and waits for the start line.
+    pub(crate) fn in_directory(directory: TempDir, setup: &Setup) -> Self {
+        fs::create_dir_all(directory.path().join("conf")).expect("a directory can be made");
+        fs::write(directory.path().join(CONFIG), config(setup)).expect("a file can be written");
+        let mut gateway = Self {
+            child: spawn(directory.path(), setup),
+            directory,
+            setup: setup.clone(),
+            starts: 1,
+            start_line: String::new(),
+            admin_key: String::new(),
+        };
+        gateway.await_start();
+        gateway.admin_key = gateway.written_key();
+        gateway
+    }
+
+    /// What it said when it was ready: addresses, workers, driver.
+    pub(crate) fn start_line(&self) -> &str {
+        &self.start_line
     }
 
     /// Where clients connect.
     pub(crate) fn data(&self) -> SocketAddr {
-        self.data
+        self.announced("proxy on ")
     }
 
     /// Where the Admin API listens.
     pub(crate) fn admin_address(&self) -> SocketAddr {
-        self.admin
+        self.announced("Admin API on ")
     }
 
     /// The key that the Admin API made at its first start.
@@ -97,10 +110,17 @@ impl Gateway {
     pub(crate) fn admin(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let sent = if body.is_null() { String::new() } else { body.to_string() };
         let target = format!("/apisix/admin/{path}");
-        let answer = client::once(self.admin, method, &target, &[("X-API-KEY", &self.admin_key)], sent.as_bytes())
-            .unwrap_or_else(|error| panic!("{method} {target}: {error}\n{}", self.output()));
+        let answer =
+            client::once(self.admin_address(), method, &target, &[("X-API-KEY", &self.admin_key)], sent.as_bytes())
+                .unwrap_or_else(|error| panic!("{method} {target}: {error}\n{}", self.output()));
         let value = if answer.body.is_empty() { Value::Null } else { answer.json() };
         (answer.status, value)
+    }
+
+    /// A keep-alive connection to the Admin API, and what to say on it.
+    pub(crate) fn admin_client(&self) -> AdminClient {
+        let client = Client::connect(self.admin_address()).expect("the Admin API accepts");
+        AdminClient { client, key: self.admin_key.clone() }
     }
 
     /// PUTs a resource; panics unless it was created or replaced.
@@ -112,7 +132,7 @@ impl Gateway {
 
     /// One request through the gateway on a connection of its own.
     pub(crate) fn request(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &[u8]) -> Response {
-        client::once(self.data, method, target, fields, body)
+        client::once(self.data(), method, target, fields, body)
             .unwrap_or_else(|error| panic!("{method} {target}: {error}\n{}", self.output()))
     }
 
@@ -143,10 +163,11 @@ impl Gateway {
         wait_for("the gateway's end", || self.child.try_wait().expect("the child can be waited for"))
     }
 
-    /// Stops it, then starts it again in the same directory and on the same ports.
-    pub(crate) fn restart(&mut self) {
-        self.stop();
+    /// Stops it, then starts it again in the same directory, on other ports. How it ended.
+    pub(crate) fn restart(&mut self) -> ExitStatus {
+        let ended = self.stop();
         self.start_again();
+        ended
     }
 
     /// Ends it without warning, then starts it again: what was acknowledged must still be there.
@@ -158,37 +179,27 @@ impl Gateway {
 
     fn start_again(&mut self) {
         self.child = spawn(self.directory.path(), &self.setup);
-        self.await_listeners().unwrap_or_else(|log| panic!("the gateway ended at restart:\n{log}"));
+        self.starts += 1;
+        self.await_start();
     }
 
-    fn try_start(setup: &Setup) -> Result<Self, String> {
-        let directory = tempfile::Builder::new().prefix("ringgate-").tempdir().expect("a temporary directory");
-        let [data, admin, control] = free_ports();
-        fs::create_dir(directory.path().join("conf")).expect("a directory can be made");
-        fs::write(directory.path().join(CONFIG), config(setup, data, admin, control)).expect("a file can be written");
-        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut gateway = Self {
-            child: spawn(directory.path(), setup),
-            directory,
-            setup: setup.clone(),
-            data: loopback(data),
-            admin: loopback(admin),
-            admin_key: String::new(),
-        };
-        gateway.await_listeners()?;
-        gateway.admin_key = gateway.written_key();
-        Ok(gateway)
+    /// Waits for the start line; panics with the output if the process ends instead.
+    fn await_start(&mut self) {
+        self.start_line = wait_for("the start line", || {
+            let ended = self.child.try_wait().expect("the child can be waited for");
+            assert!(ended.is_none(), "the gateway ended at start:\n{}", self.output());
+            let text = fs::read_to_string(self.directory.path().join(STDOUT)).ok()?;
+            let (whole_lines, _) = text.rsplit_once('\n')?;
+            let lines: Vec<&str> = whole_lines.lines().filter(|line| line.starts_with(START)).collect();
+            (lines.len() == self.starts).then(|| lines.last().copied().unwrap_or_default().to_owned())
+        });
     }
 
-    /// Waits until both listeners accept; the log if the process ended first.
-    fn await_listeners(&mut self) -> Result<(), String> {
-        wait_for("the gateway's listeners", || {
-            if self.child.try_wait().expect("the child can be waited for").is_some() {
-                return Some(Err(self.output()));
-            }
-            let accepts = |address| TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
-            (accepts(self.admin) && accepts(self.data)).then_some(Ok(()))
-        })
+    /// The address behind `what` in the start line.
+    fn announced(&self, what: &str) -> SocketAddr {
+        let rest = self.start_line.split(what).nth(1).unwrap_or_default();
+        let address = rest.split([',', ' ']).next().unwrap_or_default();
+        address.parse().unwrap_or_else(|_| panic!("no address behind {what:?}: {}", self.start_line))
     }
 
     /// The admin key, from where the first start writes it.
@@ -199,6 +210,22 @@ impl Gateway {
             let key = key.trim().trim_matches(['"', '\'']);
             (!key.is_empty()).then(|| key.to_owned())
         })
+    }
+}
+
+/// One connection to the Admin API.
+#[derive(Debug)]
+pub(crate) struct AdminClient {
+    client: Client,
+    key: String,
+}
+
+impl AdminClient {
+    /// One call, `path` from `/apisix/admin/`; an error when the gateway is gone.
+    pub(crate) fn call(&mut self, method: &str, path: &str, body: &Value) -> io::Result<Response> {
+        let sent = if body.is_null() { String::new() } else { body.to_string() };
+        let target = format!("/apisix/admin/{path}");
+        self.client.request(method, &target, &[("X-API-KEY", &self.key)], sent.as_bytes())
     }
 }
 
@@ -219,7 +246,6 @@ fn spawn(directory: &Path, setup: &Setup) -> Child {
     Command::new(env!("CARGO_BIN_EXE_ringgate"))
         .args(["run", "--workers", &setup.workers.to_string(), "--driver", setup.driver])
         .current_dir(directory)
-        .envs(setup.environment.iter().map(|(name, value)| (*name, value)))
         .stdin(Stdio::null())
         .stdout(append(STDOUT))
         .stderr(append(STDERR))
@@ -227,15 +253,14 @@ fn spawn(directory: &Path, setup: &Setup) -> Child {
         .expect("the built program starts")
 }
 
-fn config(setup: &Setup, data: u16, admin: u16, control: u16) -> String {
-    let Setup { apisix, http, top, .. } = setup;
-    let patience_s = PATIENCE.as_secs() / 2;
+/// Every port is 0: the kernel chooses, the start line tells.
+fn config(setup: &Setup) -> String {
+    let Setup { shutdown_timeout, apisix, http, admin, .. } = setup;
     format!(
-        "apisix:\n  node_listen:\n    - ip: 127.0.0.1\n      port: {data}\n  \
-         control:\n    ip: 127.0.0.1\n    port: {control}\n{apisix}\
-         nginx_config:\n  worker_shutdown_timeout: {patience_s}s\n  http:\n    enable_access_log: true\n{http}\
-         deployment:\n  admin:\n    admin_listen:\n      ip: 127.0.0.1\n      port: {admin}\n    \
-         admin_key:\n      - name: admin\n        key: \"\"\n        role: admin\n{top}"
+        "apisix:\n  node_listen:\n    - ip: 127.0.0.1\n      port: 0\n{apisix}\
+         nginx_config:\n  worker_shutdown_timeout: {shutdown_timeout}\n  http:\n    enable_access_log: true\n{http}\
+         deployment:\n  admin:\n    admin_listen:\n      ip: 127.0.0.1\n      port: 0\n    \
+         admin_key:\n      - name: admin\n        key: \"\"\n        role: admin\n{admin}"
     )
 }
 
@@ -246,5 +271,4 @@ fn output(directory: &Path) -> String {
 const CONFIG: &str = "conf/config.yaml";
 const STDOUT: &str = "stdout.log";
 const STDERR: &str = "stderr.log";
-/// Starts before a failure counts as the gateway's own.
-const START_TRIES: usize = 3;
+const START: &str = concat!("ringgate ", env!("CARGO_PKG_VERSION"), ": ");

@@ -8,11 +8,11 @@ pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod message;
 pub(crate) mod origin;
+pub(crate) mod program;
 pub(crate) mod token;
 
-use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, TcpListener};
-use std::sync::{Mutex, PoisonError};
+use socket2::{Domain, Socket, Type};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 /// How long any single step of a test may take before it counts as hung. Generous: machines are shared.
@@ -30,17 +30,10 @@ pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) 
     }
 }
 
-/// Ports of 127.0.0.1 that were free a moment ago, and that no other test of this program was given.
-///
-/// The second part matters: the gateway binds with `SO_REUSEPORT`, so two of them could share a port unnoticed.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    std::array::from_fn(|_| {
-        wait_for("a free port", || {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
-            let port = listener.local_addr().ok()?.port();
-            GIVEN_PORTS.lock().unwrap_or_else(PoisonError::into_inner).insert(port).then_some(port)
-        })
-    })
+/// An address of 127.0.0.1 where nobody listens: connecting is refused, and nobody can take the port meanwhile.
+pub(crate) fn dead_address() -> (SocketAddr, Socket) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+    let address = socket.local_addr().expect("a bound address").as_socket().expect("an IP address");
+    (address, socket)
 }
-
-static GIVEN_PORTS: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());

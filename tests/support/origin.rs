@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::{self, BufReader, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// A request as the origin got it.
@@ -32,8 +32,50 @@ pub(crate) enum Reply {
     Raw(Vec<u8>),
     /// Sends these bytes and closes.
     RawThenClose(Vec<u8>),
+    /// Sends these bytes once the latch is open, and keeps the connection.
+    RawAfter(Latch, Vec<u8>),
     /// Says nothing until the gateway gives up.
     Silence,
+}
+
+/// Holds an answer back until a test lets it go.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Latch(Arc<(Mutex<bool>, Condvar)>);
+
+impl Latch {
+    /// Lets everything through, now and later.
+    pub(crate) fn open(&self) {
+        *locked(&self.0.0) = true;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until it is open; for as long as any step of a test may take.
+    pub(crate) fn wait(&self) {
+        let is_shut = |is_open: &mut bool| !*is_open;
+        drop(self.0.1.wait_timeout_while(locked(&self.0.0), PATIENCE, is_shut));
+    }
+}
+
+/// Listens on a free port and serves each connection with `act`, for origins that do what none should.
+pub(crate) fn by_hand(act: impl Fn(&TcpStream) -> io::Result<()> + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let address = listener.local_addr().expect("a bound address");
+    let act = Arc::new(act);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let act = Arc::clone(&act);
+            thread::spawn(move || act(&stream));
+        }
+    });
+    address
+}
+
+/// A 200 with that body and its length.
+pub(crate) fn ok(body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let mut message = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+    message.extend_from_slice(body);
+    message
 }
 
 /// A listening origin; ends with its owner.
@@ -128,6 +170,10 @@ fn serve(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
         match reply {
             None => out.write_all(&raw.unwrap_or_default())?,
             Some(Reply::Raw(bytes)) => out.write_all(&bytes)?,
+            Some(Reply::RawAfter(latch, bytes)) => {
+                latch.wait();
+                out.write_all(&bytes)?;
+            }
             Some(Reply::RawThenClose(bytes)) => {
                 out.write_all(&bytes)?;
                 return stream.shutdown(Shutdown::Both);
