@@ -81,7 +81,6 @@ impl Gate {
         let refuse = |description| Err(Answer::unauthorised(StatusCode::UNAUTHORIZED, description));
         let Some(given) = given_key(query, headers) else { return refuse("missing apikey") };
         let from = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), network_of);
-        self.brake.check(from)?;
         // All keys are compared, so that time tells nothing about which was nearly right.
         let comparison_key = comparison_key();
         let mut found = None;
@@ -96,6 +95,8 @@ impl Gate {
             }
             Some(_) => refuse("invalid method for role viewer"),
             None => {
+                // Whoever has a right key is never held up by others who guess from the same address.
+                self.brake.check(from)?;
                 self.brake.failed(from);
                 refuse("wrong apikey")
             }
@@ -121,8 +122,9 @@ fn comparison_key() -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, b"admin key comparison")
 }
 
-/// Slows guessing: an address that has sent [`FAILURES_BURST`] wrong keys must wait between further tries, whatever
-/// key those carry. It gets 429 with `Retry-After` meanwhile. One more try is free each [`FAILURE_EVERY`].
+/// Slows guessing: an address that has sent [`FAILURES_BURST`] wrong keys gets 429 with `Retry-After` for further ones,
+/// of which one is free each [`FAILURE_EVERY`]. A right key always passes: keys are too long to be guessed, and many
+/// callers may share an address.
 #[derive(Debug)]
 struct Brake {
     failures: DefaultKeyedRateLimiter<IpAddr>,

@@ -7,6 +7,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -17,8 +19,10 @@ use tokio::sync::Semaphore;
 /// At most [`CONNECTIONS_MAX`] connections are open at once; further ones wait to be accepted. A head must arrive within
 /// [`HEAD_WAIT_MAX`] of the connection or of the request before it, and the drain takes at most [`DRAIN_WAIT_MAX`].
 pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Future<Output = ()>) {
+    let allow = state.allow.clone();
     let router = router(state);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
     let open = GracefulShutdown::new();
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_WAIT_MAX).max_buf_size(HEAD_BYTES_MAX);
@@ -41,6 +45,16 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Futu
                 continue;
             }
         };
+        let is_stranger = allow.as_ref().is_some_and(|allow| !contains(allow, peer.ip()));
+        let place = if is_stranger {
+            // Only to be told so: they must not hold the places of those who may come in.
+            match Arc::clone(&strangers).try_acquire_owned() {
+                Ok(place) => Ok(place),
+                Err(_) => continue,
+            }
+        } else {
+            place
+        };
         let service = TowerToHyperService::new(router.clone().layer(Extension(ConnectInfo(peer))));
         let connection = open.watch(http.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
@@ -56,11 +70,18 @@ pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Futu
     }
 }
 
+fn contains(allow: &[IpNet], peer: IpAddr) -> bool {
+    let peer = peer.to_canonical();
+    allow.iter().any(|network| network.contains(&peer))
+}
+
 /// Connections open at once.
 pub const CONNECTIONS_MAX: usize = 512;
 /// How long a request's head may take, and how long a connection may idle between requests.
 pub const HEAD_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long open requests may take to end after shutdown.
 pub const DRAIN_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Connections from addresses outside `allow_admin`, which are only told so.
+const STRANGERS_MAX: usize = 16;
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -10,7 +10,7 @@ pub struct Chunked {
     /// Data bytes of the current chunk that are still to come.
     remaining: u64,
     size_digits: u32,
-    /// Bytes of extensions so far, over the whole body.
+    /// Bytes of extensions so far, on the current line.
     extension_bytes: usize,
     trailer_bytes: usize,
 }
@@ -112,6 +112,7 @@ impl Chunked {
             (State::Extension, _) => return Err(ChunkError::Extension),
             (State::SizeFeed, b'\n') => {
                 self.size_digits = 0;
+                self.extension_bytes = 0;
                 if self.remaining > CHUNK_BYTES_MAX {
                     return Err(ChunkError::Size);
                 }
@@ -164,8 +165,8 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 const SIZE_DIGITS_MAX: u32 = 16;
 /// Largest chunk; far above what anybody sends, far below where sums could wrap.
 const CHUNK_BYTES_MAX: u64 = 1 << 62;
-/// Bytes of extensions and blanks over a whole body.
-const EXTENSION_BYTES_MAX: usize = 16 << 10;
+/// Bytes of extensions and blanks on one chunk's line.
+const EXTENSION_BYTES_MAX: usize = 4 << 10;
 /// Bytes of trailers over a whole body.
 const TRAILER_BYTES_MAX: usize = 16 << 10;
 

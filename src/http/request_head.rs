@@ -90,6 +90,9 @@ pub enum HeadError {
     /// `Expect` asks for something unknown.
     #[error("the expectation is unknown")]
     Expectation,
+    /// `Connection` has more options than anybody needs.
+    #[error("connection has too many options")]
+    ConnectionOptions,
     /// The request line is longer than the limit.
     #[error("the request line is too long")]
     RequestLineTooLong,
@@ -112,6 +115,7 @@ impl HeadError {
             | Self::Framing(_)
             | Self::Host
             | Self::RepeatedAuthorization
+            | Self::ConnectionOptions
             | Self::FieldsTooLarge => 400,
         }
     }
@@ -187,7 +191,8 @@ impl RequestHead {
     /// Origin form as it stands; absolute form becomes its path and query; the other forms are not ours to serve.
     fn take_target(&mut self, buffer: &[u8], target: &[u8]) -> Result<(), HeadError> {
         // Bytes from 0x80 up are passed on as nginx does; every consumer of the path treats it as bytes.
-        if target.iter().any(|byte| *byte <= 0x20 || *byte == 0x7f) {
+        // A fragment has no place in a target (RFC 9112 §3.2); upstreams differ about what follows the `#`.
+        if target.iter().any(|byte| *byte <= 0x20 || matches!(byte, 0x7f | b'#')) {
             return Err(HeadError::Target);
         }
         if target.first() == Some(&b'/') {
@@ -200,9 +205,9 @@ impl RequestHead {
         let start = self.target.start as usize + scheme.len();
         let rest = Span::new(start, self.target.end as usize);
         let bytes = rest.of(buffer);
-        let length = bytes.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(bytes.len());
+        let length = bytes.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(bytes.len());
         let authority = bytes.get(..length).unwrap_or_default();
-        if authority.is_empty() || !is_authority(authority) || matches!(bytes.get(length), Some(b'?' | b'#')) {
+        if authority.is_empty() || !is_authority(authority) || bytes.get(length) == Some(&b'?') {
             return Err(HeadError::Target);
         }
         self.authority = Some(Span::new(start, start + length));
@@ -244,7 +249,7 @@ impl RequestHead {
         }
         // HTTP/1.0 clients cannot read an interim answer (RFC 9110 §10.1.1).
         self.expects_continue &= self.minor_version == 1;
-        let connection = Connection::of(buffer, &self.fields);
+        let connection = Connection::of(buffer, &self.fields).ok_or(HeadError::ConnectionOptions)?;
         self.keep_alive = !connection.close && (self.minor_version == 1 || connection.keep_alive);
         self.nominates = connection.nominates;
         self.websocket = connection.upgrade
@@ -299,10 +304,17 @@ pub struct Connection {
 
 impl Connection {
     /// Reads every `Connection` line.
-    pub fn of(buffer: &[u8], fields: &[FieldSpan]) -> Self {
+    ///
+    /// `None` if there are more than [`CONNECTION_OPTIONS_MAX`] options: each of them is compared with each field.
+    pub fn of(buffer: &[u8], fields: &[FieldSpan]) -> Option<Self> {
         let mut connection = Self::default();
+        let mut count = 0;
         for field in fields.iter().filter(|field| field.known == Known::Connection) {
             for option in options(field.value.of(buffer)) {
+                count += 1;
+                if count > CONNECTION_OPTIONS_MAX {
+                    return None;
+                }
                 if option.eq_ignore_ascii_case(b"close") {
                     connection.close = true;
                 } else if option.eq_ignore_ascii_case(b"keep-alive") {
@@ -314,9 +326,12 @@ impl Connection {
                 }
             }
         }
-        connection
+        Some(connection)
     }
 }
+
+/// Options of all `Connection` lines together.
+pub const CONNECTION_OPTIONS_MAX: usize = 32;
 
 /// The non-empty members of a comma-separated list.
 pub fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -376,6 +391,7 @@ mod tests {
             ("GET / HTTP/3.0", HeadError::Version),
             ("GET / http/1.1", HeadError::RequestLine),
             ("GET / HTTP/1.1x", HeadError::RequestLine),
+            ("GET /a#/../b HTTP/1.1", HeadError::Target),
             ("GET a HTTP/1.1", HeadError::Target),
             ("GET * HTTP/1.1", HeadError::Target),
             ("GET h:80 HTTP/1.1", HeadError::Target),
@@ -443,6 +459,8 @@ mod tests {
         assert!(parse(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").unwrap().keep_alive);
         assert_eq!(request("Authorization: a\r\nAuthorization: b\r\n").err(), Some(HeadError::RepeatedAuthorization));
         assert_eq!(request("Expect: 200-ok\r\n").err(), Some(HeadError::Expectation));
+        let many = format!("Connection: {}\r\n", "a,".repeat(CONNECTION_OPTIONS_MAX + 1));
+        assert_eq!(request(&many).err(), Some(HeadError::ConnectionOptions));
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub enum ResponseError {
     /// The framing fields are doubtful.
     #[error("{0}")]
     Framing(#[from] FramingError),
+    /// `Connection` has more options than anybody needs.
+    #[error("connection has too many options")]
+    ConnectionOptions,
     /// The head is larger than the limit.
     #[error("the header section is too large")]
     TooLarge,
@@ -120,7 +123,7 @@ impl ResponseHead {
         // RFC 9112 §6.3: these never have a body, whatever their fields say.
         let is_bodiless = to_head || self.status < 200 || matches!(self.status, 204 | 304);
         self.framing = if is_bodiless { Framing::None } else { declared.unwrap_or(Framing::ToClose) };
-        let connection = Connection::of(buffer, &self.fields);
+        let connection = Connection::of(buffer, &self.fields).ok_or(ResponseError::ConnectionOptions)?;
         self.keep_alive =
             !connection.close && (minor == 1 || connection.keep_alive) && self.framing != Framing::ToClose;
         self.nominates = connection.nominates;

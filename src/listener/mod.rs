@@ -1,6 +1,7 @@
 //! Listening sockets: one of each address per worker, all on the same port (`SO_REUSEPORT`), so the kernel spreads
 //! connections and workers share no queue.
 
+use crate::base::clock::monotonic_us;
 use crate::net::Conn;
 use crate::proxy::exchange::Client;
 use crate::proxy::session::{self, Busy};
@@ -21,12 +22,7 @@ use std::time::Duration;
 ///
 /// When the address is in use, also by another process that would have shared the port: first come, only served.
 pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::TcpListener>> {
-    // Without SO_REUSEPORT the kernel refuses if anybody listens there already.
-    let exclusive = socket(address)?;
-    exclusive.bind(&address.into())?;
-    // Port 0 has become a port now, and all workers share that one.
-    let address = exclusive.local_addr()?.as_socket().unwrap_or(address);
-    drop(exclusive);
+    let address = claim(address)?;
     (0..workers)
         .map(|_| {
             let socket = socket(address)?;
@@ -36,6 +32,25 @@ pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<std::net::Tcp
             Ok(socket.into())
         })
         .collect()
+}
+
+/// Makes sure that nobody else listens there: without `SO_REUSEPORT` the kernel refuses if anybody does. Returns the
+/// address with its port, which port 0 leaves to the kernel: all workers share that one.
+///
+/// The rings of a process that was killed let go of its sockets a moment after it is gone, so a refusal is asked
+/// again for a little while.
+fn claim(address: SocketAddr) -> io::Result<SocketAddr> {
+    let give_up_us = monotonic_us().saturating_add(CLAIM_WAIT_MAX.as_micros() as u64);
+    loop {
+        let exclusive = socket(address)?;
+        match exclusive.bind(&address.into()) {
+            Ok(()) => return Ok(exclusive.local_addr()?.as_socket().unwrap_or(address)),
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse || monotonic_us() >= give_up_us => {
+                return Err(error);
+            }
+            Err(_) => std::thread::sleep(CLAIM_PAUSE),
+        }
+    }
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
@@ -120,6 +135,8 @@ where
 }
 
 const BACKLOG: i32 = 4096;
+const CLAIM_WAIT_MAX: Duration = Duration::from_millis(1500);
+const CLAIM_PAUSE: Duration = Duration::from_millis(20);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

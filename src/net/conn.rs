@@ -1,6 +1,6 @@
 //! One TCP connection, either side: reads that append, writes that finish, each with its own wait.
 
-use super::watch::{Watch, Watched};
+use super::watch::{End, Watch, Watched};
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
@@ -24,6 +24,8 @@ pub struct Conn {
 pub enum NetError {
     /// Nothing happened within the wait.
     TimedOut,
+    /// The client that the operation was for has gone.
+    Abandoned,
     /// Refused, reset, unreachable, out of descriptors.
     Failed(io::ErrorKind),
 }
@@ -51,6 +53,11 @@ impl Conn {
     /// Says whether the connection waits for a request, and may be ended when the worker drains.
     pub fn set_idle(&self, is_idle: bool) {
         self.watched.set_idle(is_idle);
+    }
+
+    /// Waits on this connection are for `client` from now on: they end when it goes. `None`: for nobody in particular.
+    pub fn wait_for(&self, client: Option<&Self>) {
+        self.watched.wait_for(client.map(|client| &*client.watched));
     }
 
     /// Our end's address.
@@ -177,12 +184,13 @@ async fn write_to(
     (Ok(()), buffer)
 }
 
-/// What an operation's result means, given whether its wait had expired.
-fn settle<T>(has_expired: bool, result: io::Result<T>) -> Result<T, NetError> {
-    match result {
-        _ if has_expired => Err(NetError::TimedOut),
-        Ok(value) => Ok(value),
-        Err(error) => Err(NetError::Failed(error.kind())),
+/// What an operation's result means, given whether its wait was ended.
+fn settle<T>(end: Option<End>, result: io::Result<T>) -> Result<T, NetError> {
+    match (end, result) {
+        (Some(End::TimedOut), _) => Err(NetError::TimedOut),
+        (Some(End::Abandoned), _) => Err(NetError::Abandoned),
+        (None, Ok(value)) => Ok(value),
+        (None, Err(error)) => Err(NetError::Failed(error.kind())),
     }
 }
 

@@ -29,9 +29,20 @@ struct Slot {
     /// Open for as long as its `Watched` lives; `None` while the slot is free.
     fd: Option<RawFd>,
     deadline_us: u64,
-    has_expired: bool,
+    end: Option<End>,
+    /// The client that a wait is for: when it has gone, the wait is over.
+    client: Option<RawFd>,
     /// Waits for a request: to be woken when the worker drains.
     is_idle: bool,
+}
+
+/// Why a wait was ended, and its connection shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The deadline passed.
+    TimedOut,
+    /// The client that it was for has gone.
+    Abandoned,
 }
 
 /// A connection's place. Drop it before the connection closes.
@@ -45,7 +56,7 @@ impl Watch {
     /// Takes a connection in.
     pub fn enter(self: &Rc<Self>, fd: RawFd) -> Watched {
         let mut slots = self.slots.borrow_mut();
-        let slot = Slot { fd: Some(fd), deadline_us: NEVER, has_expired: false, is_idle: false };
+        let slot = Slot { fd: Some(fd), ..Slot::default() };
         let index = slots.free.pop().unwrap_or(slots.entries.len());
         match slots.entries.get_mut(index) {
             Some(free) => *free = slot,
@@ -54,17 +65,22 @@ impl Watch {
         Watched { watch: Rc::clone(self), index }
     }
 
-    /// Shuts down every connection whose deadline has passed at `now_us`. Called every [`TICK`].
+    /// Shuts down every connection whose deadline has passed at `now_us`, and those whose client has gone: one system
+    /// call for each request that has waited since the last tick. Called every [`TICK`].
     pub fn tick(&self, now_us: u64) {
         self.ticked_us.set(now_us);
         for slot in &mut self.slots.borrow_mut().entries {
-            if slot.deadline_us <= now_us
-                && let Some(fd) = slot.fd
-            {
-                slot.deadline_us = NEVER;
-                slot.has_expired = true;
-                let _ = rustix::net::shutdown(crate::base::fd::borrow(&fd), rustix::net::Shutdown::Both);
-            }
+            let Some(fd) = slot.fd.filter(|_| slot.deadline_us != NEVER) else { continue };
+            let end = if slot.deadline_us <= now_us {
+                End::TimedOut
+            } else if slot.client.is_some_and(has_gone) {
+                End::Abandoned
+            } else {
+                continue;
+            };
+            slot.deadline_us = NEVER;
+            slot.end = Some(end);
+            let _ = rustix::net::shutdown(crate::base::fd::borrow(&fd), rustix::net::Shutdown::Both);
         }
     }
 
@@ -87,12 +103,18 @@ impl Watched {
         self.update(|slot| slot.deadline_us = deadline_us);
     }
 
-    /// Ends a wait. Whether it had expired: then the connection is shut down.
-    pub fn disarm(&self) -> bool {
+    /// Ends a wait. `Some` if it was ended before: then the connection is shut down.
+    pub fn disarm(&self) -> Option<End> {
         self.update(|slot| {
             slot.deadline_us = NEVER;
-            slot.has_expired
+            slot.end
         })
+    }
+
+    /// Waits on this connection are for `client` from now on; `None`: for nobody in particular.
+    pub fn wait_for(&self, client: Option<&Watched>) {
+        let client = client.and_then(|client| client.update(|slot| slot.fd));
+        self.update(|slot| slot.client = client);
     }
 
     /// Says whether the connection waits for a request.
@@ -105,11 +127,27 @@ impl Watched {
     }
 }
 
+impl Default for Slot {
+    fn default() -> Self {
+        Self { fd: None, deadline_us: NEVER, end: None, client: None, is_idle: false }
+    }
+}
+
+/// Whether the peer has ended or reset its connection and left nothing to read.
+fn has_gone(fd: RawFd) -> bool {
+    let mut byte = [0_u8; 1];
+    let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
+    match rustix::net::recv(crate::base::fd::borrow(&fd), &mut byte, flags) {
+        Ok((count, _)) => count == 0,
+        Err(error) => !matches!(error, rustix::io::Errno::AGAIN | rustix::io::Errno::INTR),
+    }
+}
+
 impl Drop for Watched {
     fn drop(&mut self) {
         let mut slots = self.watch.slots.borrow_mut();
         if let Some(slot) = slots.entries.get_mut(self.index) {
-            *slot = Slot { fd: None, deadline_us: NEVER, has_expired: false, is_idle: false };
+            *slot = Slot::default();
             slots.free.push(self.index);
         }
     }
@@ -142,7 +180,27 @@ mod tests {
         assert!(is_open(&mut ours));
         watch.tick(1_250_000);
         assert!(!is_open(&mut ours));
-        assert!(watched.disarm());
+        assert_eq!(watched.disarm(), Some(End::TimedOut));
+    }
+
+    #[test]
+    fn a_wait_ends_when_the_client_it_is_for_has_gone() {
+        let watch = Rc::new(Watch::default());
+        let (mut upstream, _origin) = UnixStream::pair().unwrap();
+        let (ours, client) = UnixStream::pair().unwrap();
+        let (asked, asking) = (watch.enter(upstream.as_raw_fd()), watch.enter(ours.as_raw_fd()));
+        asked.wait_for(Some(&asking));
+        asked.arm(Duration::from_secs(60));
+        watch.tick(1);
+        assert!(is_open(&mut upstream));
+        drop(client);
+        asked.disarm();
+        watch.tick(2);
+        assert!(is_open(&mut upstream), "nobody waits");
+        asked.arm(Duration::from_secs(60));
+        watch.tick(3);
+        assert!(!is_open(&mut upstream));
+        assert_eq!(asked.disarm(), Some(End::Abandoned));
     }
 
     #[test]
@@ -151,7 +209,7 @@ mod tests {
         let (mut ours, _peer) = UnixStream::pair().unwrap();
         let watched = watch.enter(ours.as_raw_fd());
         watched.arm(Duration::ZERO);
-        assert!(!watched.disarm());
+        assert_eq!(watched.disarm(), None);
         watch.tick(u64::MAX - 1);
         watched.arm(Duration::ZERO);
         drop(watched);

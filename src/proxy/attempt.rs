@@ -8,7 +8,8 @@ use super::request_out::push_request_head;
 use super::upload::{Upload, UploadError, pump};
 use crate::http::framing::Framing;
 use crate::http::request_head::Progress;
-use crate::net::conn::{ReadBytes, ReadHalf, WriteHalf};
+use crate::http::response_head::ResponseHead;
+use crate::net::conn::{Lent, ReadBytes, ReadHalf, WriteHalf};
 use crate::net::race::{First, race};
 use crate::net::{Conn, NetError};
 use crate::upstream::pool::Pooled;
@@ -98,6 +99,7 @@ impl Cause {
     fn of(error: NetError) -> Self {
         match error {
             NetError::TimedOut => Self::UpstreamTimeout,
+            NetError::Abandoned => Self::ClientGone,
             NetError::Failed(_) => Self::Upstream,
         }
     }
@@ -117,8 +119,9 @@ pub async fn attempt(
     let body_end = whole_body_end(exchange, ask.buffer);
     // A body that is still arriving can be sent once only.
     let is_repeatable = ask.is_repeatable && body_end.is_some();
+    let mut may_reuse = true;
     loop {
-        let pooled = state.pool.take(address, now_us, !is_repeatable);
+        let pooled = if may_reuse { state.pool.take(address, now_us) } else { None };
         let is_reused = pooled.is_some();
         let mut pooled = match pooled {
             Some(pooled) => pooled,
@@ -126,6 +129,7 @@ pub async fn attempt(
             None => Box::pin(connect(ask, address)).await?,
         };
         pooled.uses += 1;
+        pooled.conn.wait_for(Some(client_conn));
         let mut out = state.buffers.head();
         push_request_head(&mut out, exchange, ask.buffer, ask.client, &state.settings, ask.upstream, node);
         let failed = match body_end {
@@ -138,10 +142,15 @@ pub async fn attempt(
             }
             None => return Box::pin(send_streamed(ask, exchange, client_conn, pooled, out)).await,
         };
+        if failed.cause == Cause::ClientGone {
+            return Err(Failed { may_retry: false, ..failed });
+        }
         let is_dead_connection = is_reused && failed.may_retry && failed.cause == Cause::Upstream;
         if !is_dead_connection || !is_repeatable {
             return Err(Failed { may_retry: failed.may_retry && is_repeatable, ..failed });
         }
+        // Once more, on a fresh one: a request that kills connections must not go through the whole pool.
+        may_reuse = false;
     }
 }
 
@@ -242,29 +251,51 @@ async fn upload_and_listen(
     buffer: Vec<u8>,
 ) -> Result<(Rest, Vec<u8>), Failed> {
     let no_retry = |cause| Failed { cause, may_retry: false };
-    let mut listen = pin!(read_half.listen(buffer));
-    let first = {
-        let mut pumping = pin!(pump(ask.state, client_conn, &mut *write_half, upload, ask.timeouts.send));
-        race(pumping.as_mut(), listen.as_mut()).await
-    };
-    let (rest, heard) = match first {
-        First::Left(Ok(leftover)) => (Rest::Separate(leftover), None),
-        // The upstream may have answered before it closed; what it said counts.
-        First::Left(Err(UploadError::Upstream(_))) => (Rest::Unread, None),
-        First::Left(Err(error)) => return Err(no_retry(upload_cause(error))),
-        First::Right(heard) => (Rest::Unread, Some(heard)),
-    };
-    let (result, buffer) = if let Some(heard) = heard {
-        heard
-    } else {
-        write_half.expect_answer(ask.timeouts.read);
-        listen.await
-    };
-    match result {
+    let listened = |(result, buffer): Lent<usize>| match result {
         Ok(0) => Err(no_retry(Cause::Upstream)),
-        Ok(_) => Ok((rest, buffer)),
+        Ok(_) => Ok(buffer),
         Err(error) => Err(no_retry(Cause::of(error))),
+    };
+    let mut buffer = buffer;
+    let (rest, listen) = {
+        let mut pumping = pin!(pump(ask.state, client_conn, &mut *write_half, upload, ask.timeouts.send));
+        loop {
+            let mut listen = Box::pin(read_half.listen(buffer));
+            match race(pumping.as_mut(), listen.as_mut()).await {
+                First::Left(Ok(leftover)) => break (Rest::Separate(leftover), listen),
+                // The upstream may have answered before it closed; what it said counts.
+                First::Left(Err(UploadError::Upstream(_))) => break (Rest::Unread, listen),
+                First::Left(Err(error)) => return Err(no_retry(upload_cause(error))),
+                First::Right(heard) => buffer = listened(heard)?,
+            }
+            if is_answer(&buffer, ask.state.settings.limits.response_head_bytes_max) {
+                return Ok((Rest::Unread, buffer));
+            }
+            // 100, 102, 103 or the beginning of a head: the body is still wanted.
+            if buffer.len() == buffer.capacity() {
+                buffer.reserve(buffer.capacity());
+            }
+        }
+    };
+    write_half.expect_answer(ask.timeouts.read);
+    listened(listen.await).map(|buffer| (rest, buffer))
+}
+
+/// Whether what an upstream has said during an upload is its final word, or nonsense, rather than interim responses.
+fn is_answer(buffer: &[u8], bytes_max: usize) -> bool {
+    let mut head = ResponseHead::default();
+    let mut start = 0;
+    for _ in 0..INTERIM_MAX {
+        match head.advance(buffer, start, false, bytes_max) {
+            Ok(Progress::Partial) => return false,
+            Ok(Progress::Complete) if head.is_interim() && head.status != 101 => {
+                start = head.end;
+                head.clear();
+            }
+            Ok(Progress::Complete) | Err(_) => return true,
+        }
     }
+    true
 }
 
 fn upload_cause(error: UploadError) -> Cause {
@@ -272,7 +303,7 @@ fn upload_cause(error: UploadError) -> Cause {
         UploadError::Malformed => Cause::Body,
         UploadError::TooLarge => Cause::BodyTooLarge,
         UploadError::Client(NetError::TimedOut) => Cause::BodyTimeout,
-        UploadError::Client(NetError::Failed(_)) => Cause::ClientGone,
+        UploadError::Client(NetError::Abandoned | NetError::Failed(_)) => Cause::ClientGone,
         UploadError::Upstream(error) => Cause::of(error),
     }
 }

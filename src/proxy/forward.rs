@@ -42,7 +42,7 @@ pub async fn forward(
         client,
         is_repeatable: !matches!(exchange.head.method.of(buffer), b"POST" | b"PATCH" | b"LOCK"),
     };
-    let tries_max = upstream.retries.map_or(upstream.nodes.len(), |retries| retries as usize + 1).max(1);
+    let tries_max = upstream.retries.map_or(upstream.nodes.len(), |retries| retries as usize + 1).clamp(1, TRIES_MAX);
     let mut status = 502;
     while exchange.tries.len() < tries_max {
         let picked = forward.upstream.balance.pick(&mut exchange.tried);
@@ -74,7 +74,7 @@ pub async fn forward(
                 if is_late {
                     status = 502;
                 }
-                if !failed.may_retry || is_late {
+                if !failed.may_retry || is_late || state.draining.get() {
                     break;
                 }
             }
@@ -191,3 +191,6 @@ async fn relay_rest(
     state.buffers.give(out);
     Ok(has_surplus)
 }
+
+/// Tries of one request, whatever `retries` says.
+const TRIES_MAX: usize = 32;

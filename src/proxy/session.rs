@@ -10,8 +10,8 @@ use crate::http::field::Known;
 use crate::http::framing::Framing;
 use crate::http::request_head::{HeadError, Progress};
 use crate::log::record::Record;
+use crate::net::Conn;
 use crate::net::conn::ReadBytes;
-use crate::net::{Conn, NetError};
 use crate::plugin::Answer;
 use crate::worker::slots::Slots;
 use crate::worker::state::State;
@@ -253,7 +253,7 @@ async fn read_head(
         let (result, back) = conn.read(std::mem::take(buffer), wait).await;
         *buffer = back;
         match result {
-            Ok(0) | Err(NetError::Failed(_) | NetError::TimedOut) => {
+            Ok(0) | Err(_) => {
                 let has_started = exchange.head.has_started(buffer);
                 return Err(if has_started { HeadFailure::Cut } else { HeadFailure::Nothing });
             }
@@ -319,6 +319,6 @@ fn log(state: &State, exchange: &Exchange, buffer: &mut Vec<u8>, client: Client)
 }
 
 /// How long a closing connection is read on.
-const LINGER_MAX: Duration = Duration::from_secs(1);
+const LINGER_MAX: Duration = Duration::from_secs(5);
 /// How many bytes of it.
-const LINGER_BYTES_MAX: usize = 1 << 20;
+const LINGER_BYTES_MAX: usize = 64 << 20;

@@ -44,7 +44,8 @@ pub(super) fn hosts() -> Value {
 }
 
 pub(super) fn timeout() -> Value {
-    let seconds = json!({"type": "number", "exclusiveMinimum": 0});
+    // A year at most: what the compiler could not use must not be stored, because an older version would go on serving.
+    let seconds = json!({"type": "number", "exclusiveMinimum": 0, "maximum": 31_536_000});
     json!({
         "type": "object",
         "properties": {"connect": seconds, "send": seconds, "read": seconds},

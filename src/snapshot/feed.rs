@@ -62,8 +62,6 @@ impl Feed {
             let (queue, receiver) = mpsc::sync_channel(QUEUE_BATCHES_MAX);
             let (ring, listen) = UnixStream::pair()?;
             ring.set_nonblocking(true)?;
-            // A worker on epoll would wait in the read itself, deaf to its connections; io_uring does not mind.
-            listen.set_nonblocking(true)?;
             let (acknowledge, acknowledged) = watch::channel(0);
             lines.push(WorkerLine { queue, doorbell: ring, acknowledged });
             let mailbox = Mailbox { epoch: Arc::clone(&epoch), seen: 0, queue: receiver, acknowledge };

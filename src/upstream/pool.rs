@@ -25,20 +25,18 @@ pub struct Pooled {
 #[derive(Debug)]
 struct Idle {
     pooled: Pooled,
-    since_us: u64,
     until_us: u64,
 }
 
 impl Pool {
     /// The connection to `address` that was used last, if one is still good at `now_us`.
     ///
-    /// One that has idled for long, or that `must_be_sure` (the request could not be repeated), is first asked
-    /// whether the upstream has closed it: one system call.
-    pub fn take(&self, address: SocketAddr, now_us: u64, must_be_sure: bool) -> Option<Pooled> {
+    /// It is first asked whether the upstream has closed it, or has sent something nobody asked for, which would
+    /// become the answer to this request: one system call.
+    pub fn take(&self, address: SocketAddr, now_us: u64) -> Option<Pooled> {
         loop {
             let idle = self.idle.borrow_mut().get_mut(&address)?.pop()?;
-            let is_suspect = must_be_sure || now_us.saturating_sub(idle.since_us) > TRUSTED_IDLE_US;
-            if idle.until_us > now_us && !(is_suspect && idle.pooled.conn.is_stale()) {
+            if idle.until_us > now_us && !idle.pooled.conn.is_stale() {
                 return Some(idle.pooled);
             }
         }
@@ -49,11 +47,12 @@ impl Pool {
         if settings.idle_timeout.is_zero() || pooled.uses >= settings.requests {
             return;
         }
+        pooled.conn.wait_for(None);
         let mut idle = self.idle.borrow_mut();
         let list = idle.entry(address).or_default();
         if list.len() < settings.size {
             let until_us = now_us.saturating_add(settings.idle_timeout.as_micros() as u64);
-            list.push(Idle { pooled, since_us: now_us, until_us });
+            list.push(Idle { pooled, until_us });
         }
     }
 
@@ -75,6 +74,3 @@ impl Pool {
         self.len() == 0
     }
 }
-
-/// Idle time after which a connection is checked before it is used.
-const TRUSTED_IDLE_US: u64 = 500_000;

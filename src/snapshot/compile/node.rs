@@ -55,10 +55,11 @@ pub(super) fn without_nodes(key: &str, keepalive: KeepalivePool) -> Upstream {
     }
 }
 
-/// A `timeout` object; each wait must be more than nothing.
+/// A `timeout` object; each wait must be more than nothing, and lasts at least a millisecond.
 pub(super) fn timeouts(spec: &TimeoutSpec) -> Result<Timeouts, String> {
     let wait = |name, seconds| {
-        duration(seconds).filter(|wait| !wait.is_zero()).ok_or_else(|| format!("timeout.{name} is out of range"))
+        let wait = duration(seconds).filter(|_| seconds > 0.0);
+        wait.map(|wait| wait.max(WAIT_MIN)).ok_or_else(|| format!("timeout.{name} is out of range"))
     };
     Ok(Timeouts {
         connect: wait("connect", spec.connect)?,
@@ -225,6 +226,8 @@ fn duration(seconds: f64) -> Option<Duration> {
 
 /// The longest wait that may be configured: a year, far from overflowing any clock.
 const SECONDS_MAX: f64 = 365.0 * 24.0 * 3600.0;
+/// The shortest wait: less could only fail.
+const WAIT_MIN: Duration = Duration::from_millis(1);
 const LABEL_BYTES_MAX: usize = 63;
 const NAME_BYTES_MAX: usize = 253;
 

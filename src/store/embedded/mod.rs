@@ -149,7 +149,15 @@ impl Store for EmbeddedStore {
                 found if found == before => Err(self.failed(error)),
                 found => Err(self.failed(format_args!("at revision {found} after a failed write: {error}"))),
             },
-            Err(error) => self.reopen().and(Err(error)),
+            Err(error) => match self.reopen()? {
+                found if found == before => Err(error),
+                found => {
+                    // What reached the disk is more than the caller will be told: nothing may build on either state.
+                    self.close();
+                    Err(self
+                        .failed(format_args!("at revision {found} after a failed write: {error}: restart to load it")))
+                }
+            },
         };
         let (events, revision) = attempt?;
         self.revision.store(revision, Ordering::Release);
