@@ -91,6 +91,11 @@ impl Gateway {
         self.announced("Admin API on ")
     }
 
+    /// Where `GET /status` is answered, if `apisix.status` is configured.
+    pub(crate) fn status_address(&self) -> SocketAddr {
+        self.announced("status on ")
+    }
+
     /// The key that the Admin API made at its first start.
     pub(crate) fn admin_key(&self) -> &str {
         &self.admin_key
