@@ -1,5 +1,5 @@
 //! Peers that stall, leave or never stop: each is bounded, and none takes anything from the others.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test reports")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
 mod support;
 
