@@ -84,7 +84,7 @@ fn a_signed_token_is_one_for_others_too() {
     let directory = directory();
     fs::write(directory.path().join("secret"), "from a file\n").unwrap();
     let key = ["--key", "jack-key"];
-    let cases: [(&str, &[&str], &str, &[u8], Algorithm); 4] = [
+    let cases: [Signing; 4] = [
         ("plain", &["--secret", "s"], "", b"s", Algorithm::HS256),
         ("file", &["--secret-file", "secret", "--algorithm", "HS512"], "", b"from a file", Algorithm::HS512),
         ("input", &["--secret-file", "-", "--algorithm", "HS384"], "piped\n", b"piped", Algorithm::HS384),
@@ -173,5 +173,8 @@ fn complained(ended: &Ended) -> &str {
     assert!(!line.is_empty() && !line.contains('\n'), "{ended:?}");
     line
 }
+
+/// Name, arguments, standard input; the key's bytes and the algorithm that a token must verify with.
+type Signing<'a> = (&'a str, &'a [&'a str], &'a str, &'a [u8], Algorithm);
 
 const SECRET: &str = "jack-hs256-secret-that-is-very-long";

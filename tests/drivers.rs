@@ -1,5 +1,5 @@
 //! The same gateway on each I/O driver.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test reports")]
 
 mod support;
 

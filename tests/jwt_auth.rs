@@ -49,13 +49,13 @@ fn curl_sets_it_up_and_gets_through() {
 #[test]
 fn a_token_is_found_in_header_query_and_cookie() {
     let bench = Bench::new();
-    bench.route("own", json!({"header": "jwt-auth-header", "query": "jwt-query", "cookie": "jwt-cookie"}));
+    bench.route("own", &json!({"header": "jwt-auth-header", "query": "jwt-query", "cookie": "jwt-cookie"}));
     let valid = valid();
     let bearer = format!("Bearer {valid}");
     let small = format!("bearer {valid}");
     let (query, own_query) = (format!("?a=b&jwt={valid}"), format!("?jwt-query={valid}"));
     let (cookie, own_cookie) = (format!("x=y; jwt={valid}"), format!("jwt-cookie={valid}"));
-    let cases: [(&str, &str, &[(&str, &str)]); 10] = [
+    let cases: [(&str, &str, Fields); 10] = [
         ("header", "/plain", &[("Authorization", &valid)]),
         ("Bearer", "/plain", &[("Authorization", &bearer)]),
         ("bearer", "/plain", &[("authorization", &small)]),
@@ -120,8 +120,8 @@ fn the_custom_id_is_the_consumers_label() {
 #[test]
 fn every_failure_has_its_answer() {
     let bench = Bench::new();
-    bench.route("strict", json!({"claims_to_verify": ["exp", "nbf"], "realm": "our realm"}));
-    bench.route("iss", json!({"key_claim_name": "iss"}));
+    bench.route("strict", &json!({"claims_to_verify": ["exp", "nbf"], "realm": "our realm"}));
+    bench.route("iss", &json!({"key_claim_name": "iss"}));
     let hs512 = signed(
         jsonwebtoken::Algorithm::HS512,
         &jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes()),
@@ -165,11 +165,11 @@ fn every_failure_has_its_answer() {
 #[test]
 fn hidden_credentials_do_not_travel_on() {
     let bench = Bench::new();
-    bench.route("hidden", json!({"hide_credentials": true}));
+    bench.route("hidden", &json!({"hide_credentials": true}));
     let valid = valid();
     let (only, among) = (format!("/hidden?jwt={valid}"), format!("/hidden?a=%20b&jwt={valid}&c"));
     let (alone, cookies) = (format!("jwt={valid}"), format!("hello=wor%20ld; jwt={valid}; b.c=1"));
-    let cases: [(&str, &str, &[(&str, &str)], &str, Option<&str>); 6] = [
+    let cases: [(&str, &str, Fields, &str, Option<&str>); 6] = [
         ("header", "/hidden?a=b", &[("Authorization", &valid)], "/hidden?a=b", None),
         ("query alone", &only, &[], "/hidden", None),
         ("query among others", &among, &[], "/hidden?a=%20b&c", None),
@@ -192,8 +192,8 @@ fn hidden_credentials_do_not_travel_on() {
 fn an_anonymous_consumer_takes_whoever_fails() {
     let bench = Bench::new();
     bench.gateway.put("consumers/guest", &json!({"username": "guest", "labels": {"custom_id": "not-sent"}}));
-    bench.route("open", json!({"anonymous_consumer": "guest", "hide_credentials": true}));
-    bench.route("lost", json!({"anonymous_consumer": "nobody"}));
+    bench.route("open", &json!({"anonymous_consumer": "guest", "hide_credentials": true}));
+    bench.route("lost", &json!({"anonymous_consumer": "nobody"}));
 
     let forged = token("jack-key", b"guessed", json!({}));
     for (name, fields) in [("no token", vec![]), ("a forged token", vec![("Authorization", forged.as_str())])] {
@@ -230,8 +230,8 @@ fn a_route_can_switch_off_what_its_service_asks_for() {
 #[test]
 fn a_route_can_word_its_refusals() {
     let bench = Bench::new();
-    bench.route("text", json!({"_meta": {"error_response": "go away"}}));
-    bench.route("object", json!({"_meta": {"error_response": {"code": 7}}, "realm": "r"}));
+    bench.route("text", &json!({"_meta": {"error_response": "go away"}}));
+    bench.route("object", &json!({"_meta": {"error_response": {"code": 7}}, "realm": "r"}));
     let challenge = |answer: &Response| answer.field("www-authenticate").map(str::to_owned);
     let text = bench.gateway.request("GET", "/text", &[], b"");
     assert_eq!((text.status, text.text().trim_end()), (401, "go away"));
@@ -267,12 +267,12 @@ impl Bench {
         bench.gateway.put("consumers/jack", &json!({"username": "jack"}));
         let credential = json!({"plugins": {"jwt-auth": {"key": "jack-key", "secret": SECRET}}});
         bench.gateway.put("consumers/jack/credentials/c1", &credential);
-        bench.route("plain", json!({}));
+        bench.route("plain", &json!({}));
         bench
     }
 
     /// A route for `/<id>` with jwt-auth configured so.
-    fn route(&self, id: &str, jwt_auth: Value) {
+    fn route(&self, id: &str, jwt_auth: &Value) {
         let upstream = json!({"nodes": {self.origin.node(): 1}});
         let route = json!({"uri": format!("/{id}"), "plugins": {"jwt-auth": jwt_auth}, "upstream": upstream});
         self.gateway.put(&format!("routes/{id}"), &route);
@@ -311,6 +311,9 @@ fn curl(arguments: &[&str]) -> (String, String) {
 fn valid() -> String {
     token("jack-key", SECRET.as_bytes(), json!({}))
 }
+
+/// Field lines of a request.
+type Fields<'a> = &'a [(&'a str, &'a str)];
 
 const SECRET: &str = "jack-hs256-secret-that-is-very-long";
 const JACK: [(&str, &str); 2] = [("X-Consumer-Username", "jack"), ("X-Credential-Identifier", "c1")];

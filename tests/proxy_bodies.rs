@@ -190,7 +190,7 @@ fn answers_without_a_body_leave_the_connection_in_step() {
 fn http_1_0_clients_get_what_they_understand() {
     let (origin, gateway) = origin_and_gateway();
     let chunked = framed("HTTP/1.1 200 OK\r\n", "chunked", b"hello");
-    let cases: [(&str, &str, Vec<u8>, Option<&str>, bool); 4] = [
+    let cases: [Old; 4] = [
         ("closes by default", "", ok("hello"), Some("close"), true),
         ("stays when asked", "Connection: keep-alive\r\n", ok("hello"), Some("keep-alive"), false),
         ("cannot read chunks", "", chunked.clone(), Some("close"), true),
@@ -222,8 +222,8 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
             let mut reader = BufReader::new(stream);
             message::start_line(&mut reader)?;
             message::fields(&mut reader)?;
-            reader.get_mut().write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 7\r\n\r\nenough!")?;
             counter.fetch_add(1, Ordering::SeqCst);
+            reader.get_mut().write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 7\r\n\r\nenough!")?;
             if !closes {
                 io::copy(&mut reader, &mut io::sink())?;
             }
@@ -313,6 +313,9 @@ fn body(size: usize, seed: u64) -> Vec<u8> {
     };
     (0..size).map(|_| next()).collect()
 }
+
+/// Name, field line, the upstream's answer; the client's `Connection`, and whether the connection ends.
+type Old<'a> = (&'a str, &'a str, Vec<u8>, Option<&'a str>, bool);
 
 const SIZES: [usize; 4] = [0, 1, 100_000, 5_000_000];
 const FRAMINGS: [(&str, &str); 4] =

@@ -1,5 +1,5 @@
 //! When the Admin API has answered, the change is live: on every worker and every connection, from the next request on.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test reports")]
 
 mod support;
 

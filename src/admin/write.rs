@@ -215,7 +215,8 @@ impl Planner<'_> {
 
     fn store(&self, key: String, object: Map<String, Value>, replaces: bool) -> (Write, Outcome) {
         let value = Value::Object(object);
-        let expires_unix_s = (self.ttl_s > 0).then(|| self.unix_s.saturating_add(self.ttl_s));
+        // One second more, because the time of the write is cut to whole ones: nothing goes before its time is up.
+        let expires_unix_s = (self.ttl_s > 0).then(|| self.unix_s.saturating_add(self.ttl_s).saturating_add(1));
         let put = Op::Put { key: key.as_str().into(), value: value.to_string().into(), expires_unix_s };
         let outcome = if replaces { Outcome::Replaced { key, value } } else { Outcome::Created { key, value } };
         (vec![put], outcome)

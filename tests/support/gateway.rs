@@ -1,7 +1,7 @@
 //! The built program as a running gateway, in a directory and on ports of its own.
 
 use super::client::{self, Client, Response};
-use super::{program, wait_for};
+use super::{PATIENCE, program, wait_at_most, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -89,6 +89,11 @@ impl Gateway {
     /// Where the Admin API listens.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         self.announced("Admin API on ")
+    }
+
+    /// Where `GET /status` is answered, if `apisix.status` is configured.
+    pub(crate) fn status_address(&self) -> SocketAddr {
+        self.announced("status on ")
     }
 
     /// The key that the Admin API made at its first start.
@@ -185,7 +190,8 @@ impl Gateway {
 
     /// Waits for the start line; panics with the output if the process ends instead.
     fn await_start(&mut self) {
-        self.start_line = wait_for("the start line", || {
+        // Loading a large store in a debug build on a busy machine takes its time.
+        self.start_line = wait_at_most(PATIENCE * 4, "the start line", || {
             let ended = self.child.try_wait().expect("the child can be waited for");
             assert!(ended.is_none(), "the gateway ended at start:\n{}", self.output());
             let text = fs::read_to_string(self.directory.path().join(STDOUT)).ok()?;

@@ -19,13 +19,18 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Polls `condition` until it yields a value; panics with `what` when [`PATIENCE`] is over.
-pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    wait_at_most(PATIENCE, what, condition)
+}
+
+/// [`wait_for`] with another limit.
+pub(crate) fn wait_at_most<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(Instant::now() < deadline, "still waiting after {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "still waiting after {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
