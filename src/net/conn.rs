@@ -1,6 +1,6 @@
 //! One TCP connection, either side: reads that append, writes that finish, each with its own wait.
 
-use super::watch::{End, Watch, Watched};
+use super::watch::{Direction, End, Watch, Watched};
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
@@ -67,7 +67,7 @@ impl Conn {
 
     /// Waits until there is something to read (or the end), without lending a buffer.
     pub async fn readable(&self, wait: Duration) -> Result<(), NetError> {
-        self.watched.arm(wait);
+        self.watched.arm(Direction::Read, wait);
         let result = self.stream.readable(false).await;
         settle(self.watched.disarm(), result)
     }
@@ -148,12 +148,12 @@ impl WriteHalf {
 
     /// Gives the other half's [`ReadHalf::listen`] this much longer.
     pub fn expect_answer(&self, wait: Duration) {
-        self.0.arm(wait);
+        self.0.arm(Direction::Read, wait);
     }
 }
 
 async fn read_from(stream: &mut impl AsyncReadRent, watched: &Watched, buffer: Vec<u8>, wait: Duration) -> Lent<usize> {
-    watched.arm(wait);
+    watched.arm(Direction::Read, wait);
     let (result, buffer) = append(stream, buffer).await;
     (settle(watched.disarm(), result), buffer)
 }
@@ -172,7 +172,7 @@ async fn write_to(
 ) -> Lent<()> {
     let mut at = 0;
     while at < buffer.len() {
-        watched.arm(wait);
+        watched.arm(Direction::Write, wait);
         let (result, slice) = stream.write(buffer.slice(at..)).await;
         buffer = slice.into_inner();
         match settle(watched.disarm(), result) {

@@ -29,11 +29,22 @@ struct Slot {
     /// Open for as long as its `Watched` lives; `None` while the slot is free.
     fd: Option<RawFd>,
     deadline_us: u64,
+    /// What the operation that waits needs ended.
+    direction: Direction,
     end: Option<End>,
     /// The client that a wait is for: when it has gone, the wait is over.
     client: Option<RawFd>,
     /// Waits for a request: to be woken when the worker drains.
     is_idle: bool,
+}
+
+/// What a wait is for. A read that takes too long ends the reading side only: the peer can still be told why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// For bytes.
+    Read,
+    /// For room.
+    Write,
 }
 
 /// Why a wait was ended, and its connection shut down.
@@ -80,7 +91,11 @@ impl Watch {
             };
             slot.deadline_us = NEVER;
             slot.end = Some(end);
-            let _ = rustix::net::shutdown(crate::base::fd::borrow(&fd), rustix::net::Shutdown::Both);
+            let how = match slot.direction {
+                Direction::Read => rustix::net::Shutdown::Read,
+                Direction::Write => rustix::net::Shutdown::Both,
+            };
+            let _ = rustix::net::shutdown(crate::base::fd::borrow(&fd), how);
         }
     }
 
@@ -96,11 +111,15 @@ impl Watch {
 
 impl Watched {
     /// Starts a wait; an earlier one is forgotten.
-    pub fn arm(&self, wait: Duration) {
+    pub fn arm(&self, direction: Direction, wait: Duration) {
         let wait_us = wait.as_micros().min(u128::from(NEVER / 2)) as u64;
         // The last tick may be one tick ago; counting from it alone could end the wait early.
         let deadline_us = self.watch.ticked_us.get().saturating_add(wait_us).saturating_add(TICK.as_micros() as u64);
-        self.update(|slot| slot.deadline_us = deadline_us);
+        self.update(|slot| {
+            slot.deadline_us = deadline_us;
+            slot.direction = direction;
+            slot.end = None;
+        });
     }
 
     /// Ends a wait. `Some` if it was ended before: then the connection is shut down.
@@ -129,7 +148,7 @@ impl Watched {
 
 impl Default for Slot {
     fn default() -> Self {
-        Self { fd: None, deadline_us: NEVER, end: None, client: None, is_idle: false }
+        Self { fd: None, deadline_us: NEVER, direction: Direction::Read, end: None, client: None, is_idle: false }
     }
 }
 
@@ -175,7 +194,7 @@ mod tests {
         let (mut ours, _peer) = UnixStream::pair().unwrap();
         let watched = watch.enter(ours.as_raw_fd());
         watch.tick(1_000_000);
-        watched.arm(Duration::from_millis(200));
+        watched.arm(Direction::Read, Duration::from_millis(200));
         watch.tick(1_200_000);
         assert!(is_open(&mut ours));
         watch.tick(1_250_000);
@@ -190,14 +209,14 @@ mod tests {
         let (ours, client) = UnixStream::pair().unwrap();
         let (asked, asking) = (watch.enter(upstream.as_raw_fd()), watch.enter(ours.as_raw_fd()));
         asked.wait_for(Some(&asking));
-        asked.arm(Duration::from_secs(60));
+        asked.arm(Direction::Read, Duration::from_secs(60));
         watch.tick(1);
         assert!(is_open(&mut upstream));
         drop(client);
         asked.disarm();
         watch.tick(2);
         assert!(is_open(&mut upstream), "nobody waits");
-        asked.arm(Duration::from_secs(60));
+        asked.arm(Direction::Read, Duration::from_secs(60));
         watch.tick(3);
         assert!(!is_open(&mut upstream));
         assert_eq!(asked.disarm(), Some(End::Abandoned));
@@ -208,10 +227,10 @@ mod tests {
         let watch = Rc::new(Watch::default());
         let (mut ours, _peer) = UnixStream::pair().unwrap();
         let watched = watch.enter(ours.as_raw_fd());
-        watched.arm(Duration::ZERO);
+        watched.arm(Direction::Read, Duration::ZERO);
         assert_eq!(watched.disarm(), None);
         watch.tick(u64::MAX - 1);
-        watched.arm(Duration::ZERO);
+        watched.arm(Direction::Read, Duration::ZERO);
         drop(watched);
         watch.tick(u64::MAX - 1);
         assert!(is_open(&mut ours));

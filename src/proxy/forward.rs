@@ -127,7 +127,8 @@ async fn relay(
         return Ended::Broken;
     }
     if let Some(mut pooled) = pooled {
-        let outcome = relay_rest(state, exchange, conn, &mut pooled, &mut download, ask).await;
+        // Boxed, so that the many responses that end with their first read do not carry room for it.
+        let outcome = Box::pin(relay_rest(state, exchange, conn, &mut pooled, &mut download, ask)).await;
         exchange.body_bytes_sent = download.sent;
         let ended_us = monotonic_us();
         if let Some(last) = exchange.tries.last_mut() {
