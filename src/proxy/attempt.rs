@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 
 /// What a try is made with; the same for every try of a request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Ask<'a> {
     /// The worker.
     pub state: &'a State,
@@ -107,7 +107,7 @@ impl Cause {
 
 /// Tries `node` at `address`, at `now_us`. A pooled connection that turns out dead before it said anything costs no try.
 pub async fn attempt(
-    ask: Ask<'_>,
+    ask: &Ask<'_>,
     exchange: &mut Exchange,
     client_conn: &mut Conn,
     node: &Node,
@@ -164,7 +164,7 @@ fn note_host(upstream: &Upstream, node: &Node, note: &mut Vec<u8>) {
     }
 }
 
-async fn connect(ask: Ask<'_>, address: SocketAddr) -> Result<Pooled, Failed> {
+async fn connect(ask: &Ask<'_>, address: SocketAddr) -> Result<Pooled, Failed> {
     ask.state.cells.upstream_connections.add(1);
     match Conn::connect(address, &ask.state.watch, ask.timeouts.connect).await {
         Ok(conn) => Ok(Pooled { conn, uses: 0 }),
@@ -188,7 +188,7 @@ fn whole_body_end(exchange: &Exchange, buffer: &[u8]) -> Option<usize> {
 
 /// Sends a request that is complete in `out` and reads the response head. `may_retry` says that no byte of a response
 /// had come.
-async fn send_whole(ask: Ask<'_>, exchange: &mut Exchange, conn: &mut Conn, out: Vec<u8>) -> Result<Vec<u8>, Failed> {
+async fn send_whole(ask: &Ask<'_>, exchange: &mut Exchange, conn: &mut Conn, out: Vec<u8>) -> Result<Vec<u8>, Failed> {
     let (result, mut buffer) = conn.write_all(out, ask.timeouts.send).await;
     if let Err(error) = result {
         return Err(Failed { cause: Cause::of(error), may_retry: true });
@@ -203,7 +203,7 @@ async fn send_whole(ask: Ask<'_>, exchange: &mut Exchange, conn: &mut Conn, out:
 
 /// Sends a request whose body is still arriving, while listening for an answer that comes before its end.
 async fn send_streamed(
-    ask: Ask<'_>,
+    ask: &Ask<'_>,
     exchange: &mut Exchange,
     client_conn: &mut Conn,
     pooled: Pooled,
@@ -244,7 +244,7 @@ async fn send_streamed(
 /// Pumps the body until it ends, or until the upstream answers or stops taking it. Returns where the next request
 /// begins, and the response bytes that have come.
 async fn upload_and_listen(
-    ask: Ask<'_>,
+    ask: &Ask<'_>,
     client_conn: &mut Conn,
     upload: &mut Upload,
     (read_half, write_half): (&mut ReadHalf, &mut WriteHalf),
@@ -310,7 +310,7 @@ fn upload_cause(error: UploadError) -> Cause {
 
 /// Reads until a final response head is complete; interim ones are dropped. `buffer` may hold its first bytes.
 async fn read_response(
-    ask: Ask<'_>,
+    ask: &Ask<'_>,
     exchange: &mut Exchange,
     from: &mut impl ReadBytes,
     mut buffer: Vec<u8>,

@@ -54,11 +54,11 @@ pub async fn forward(
             state.cells.retries.add(1);
             started_us = monotonic_us();
         }
-        match attempt(ask, exchange, conn, node, address, started_us).await {
+        match attempt(&ask, exchange, conn, node, address, started_us).await {
             Ok(answered) => {
                 let us = monotonic_us().saturating_sub(started_us);
                 exchange.tries.push(Try { address, status: exchange.response.status, us });
-                return relay(state, exchange, conn, answered, ask, address, started_us).await;
+                return relay(exchange, conn, answered, &ask, address, started_us).await;
             }
             Err(failed) => {
                 let ended_us = monotonic_us();
@@ -86,14 +86,14 @@ pub async fn forward(
 /// Sends the response head and the body. Head and what came with it leave in one write; when that was all, the
 /// upstream connection is free for the next request before the client has read a byte.
 async fn relay(
-    state: &State,
     exchange: &mut Exchange,
     conn: &mut Conn,
     answered: Answered,
-    ask: Ask<'_>,
+    ask: &Ask<'_>,
     address: SocketAddr,
     started_us: u64,
 ) -> Ended {
+    let state = ask.state;
     let Answered { pooled, buffer, rest } = answered;
     let head = &exchange.response;
     exchange.status = head.status;
@@ -118,7 +118,7 @@ async fn relay(
     let mut pooled = Some(pooled);
     if download.is_done() {
         let unused = pooled.take().filter(|_| is_upstream_reusable && !has_surplus);
-        keep(state, ask, address, unused, now.monotonic_us);
+        keep(ask, address, unused, now.monotonic_us);
     }
     let (result, out) = conn.write_all(out, state.settings.timeouts.send).await;
     state.buffers.give(out);
@@ -128,7 +128,7 @@ async fn relay(
     }
     if let Some(mut pooled) = pooled {
         // Boxed, so that the many responses that end with their first read do not carry room for it.
-        let outcome = Box::pin(relay_rest(state, exchange, conn, &mut pooled, &mut download, ask)).await;
+        let outcome = Box::pin(relay_rest(exchange, conn, &mut pooled, &mut download, ask)).await;
         exchange.body_bytes_sent = download.sent;
         let ended_us = monotonic_us();
         if let Some(last) = exchange.tries.last_mut() {
@@ -142,26 +142,26 @@ async fn relay(
             return Ended::Broken;
         };
         let unused = Some(pooled).filter(|_| is_upstream_reusable && !has_surplus);
-        keep(state, ask, address, unused, ended_us);
+        keep(ask, address, unused, ended_us);
     }
     if keep_alive { Ended::Answered(rest) } else { Ended::Answered(Rest::Unread) }
 }
 
-fn keep(state: &State, ask: Ask<'_>, address: SocketAddr, pooled: Option<Pooled>, now_us: u64) {
+fn keep(ask: &Ask<'_>, address: SocketAddr, pooled: Option<Pooled>, now_us: u64) {
     if let Some(pooled) = pooled {
-        state.pool.give(address, pooled, &ask.upstream.keepalive, now_us);
+        ask.state.pool.give(address, pooled, &ask.upstream.keepalive, now_us);
     }
 }
 
 /// Relays what is still to come of the body, one buffer at a time. Returns whether the upstream sent more than that.
 async fn relay_rest(
-    state: &State,
     exchange: &mut Exchange,
     conn: &mut Conn,
     pooled: &mut Pooled,
     download: &mut Download,
-    ask: Ask<'_>,
+    ask: &Ask<'_>,
 ) -> Result<bool, Broken> {
+    let state = ask.state;
     let mut input = state.buffers.relay();
     let mut out = state.buffers.relay();
     let mut has_surplus = false;
