@@ -1,7 +1,8 @@
 //! Which route a request takes: host, then uri, then conditions, in APISIX's order (spec/routing-and-upstreams §2).
 //!
-//! Runs once per request, after the head is parsed. In: a [`Request`]. Out: the compiled [`Route`]. The index is the
-//! worker's own and changes one route at a time; its cost per request does not grow with the number of routes.
+//! Runs once per request, after the head is parsed. In: a [`Request`](crate::http::request::Request). Out: the
+//! compiled [`Route`]. The index is the worker's own and changes one route at a time; its cost per request does not
+//! grow with the number of routes.
 
 use crate::plugin::Chain;
 use crate::upstream::{Timeouts, UpstreamSlot};

@@ -2,7 +2,7 @@
 //!
 //! Host groups are asked in this order: exact host, wildcard hosts by falling suffix length (`*` is the empty suffix),
 //! routes without hosts. A host pattern with a port is compared with the raw `Host` value and goes before one without
-//! of equal length. Inside a group [`Group`] decides. `priority` is never compared across groups.
+//! of equal length. Inside a group `Group` decides. `priority` is never compared across groups.
 //!
 //! A lookup allocates nothing, and its cost does not grow with the number of routes; a change costs what the one
 //! route costs. Bench: `route`.
