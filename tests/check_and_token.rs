@@ -137,10 +137,15 @@ fn an_explanation_agrees_with_the_gateway() {
         ),
         ("other secret", token("jack-key", b"guess", json!({})), Some("failed to verify jwt"), "signature"),
         ("other algorithm", sign(&["--algorithm", "HS512"]), Some("failed to verify jwt"), "HS512"),
-        ("other key", token("jill-key", SECRET.as_bytes(), json!({})), Some("Invalid user key in JWT token"), "key"),
-        ("no key", sign(&["--key-claim-name", "iss"]), Some("missing user key in JWT token"), "\"key\""),
-        ("torn", good[..good.len() / 2].to_owned(), Some("JWT token invalid"), "parts"),
-        ("empty", String::new(), Some("JWT token invalid"), "empty"),
+        (
+            "other key",
+            token("jill-key", SECRET.as_bytes(), json!({})),
+            Some("Invalid user key in JWT token"),
+            "\"jill-key\"",
+        ),
+        ("no key", sign(&["--key-claim-name", "iss"]), Some("missing user key in JWT token"), "missing"),
+        ("torn", good[..good.len() / 2].to_owned(), Some("JWT token invalid"), "three parts"),
+        ("empty", String::new(), Some("JWT token invalid"), "three parts"),
     ];
     for (name, token, refusal, text) in cases {
         let answer = gateway.request("GET", "/r", &[("Authorization", &token)], b"");

@@ -76,15 +76,19 @@ pub fn hide(request: &Request<'_>, names: &Names, place: Place, edits: &mut Edit
     }
 }
 
-/// The first line called `name`, without a leading `Bearer ` or `bearer `. That scheme is dropped whatever the field
-/// is called; any other spelling of it is part of the token, and spoils it.
+/// What follows a leading `Bearer ` or `bearer `; `None` without it. Any other spelling is part of the token, and
+/// spoils it.
+pub fn without_scheme(value: &[u8]) -> Option<&[u8]> {
+    value.strip_prefix(b"Bearer ").or_else(|| value.strip_prefix(b"bearer "))
+}
+
+/// The first line called `name`, without its scheme, which is dropped whatever the field is called.
 fn in_header<'a>(request: &Request<'a>, name: &[u8]) -> Option<&'a [u8]> {
     if name.is_empty() {
         return None;
     }
     let value = request.fields().find(|field| is_field_name(field.name, name))?.value;
-    let token = value.strip_prefix(b"Bearer ").or_else(|| value.strip_prefix(b"bearer "));
-    Some(token.unwrap_or(value))
+    Some(without_scheme(value).unwrap_or(value))
 }
 
 fn is_field_name(sent: &[u8], configured: &[u8]) -> bool {

@@ -7,6 +7,8 @@
 
 mod credential;
 
+pub use credential::decode_secret;
+
 use super::{Answer, AuthType, Context, Plugin, PluginType, Side, Verdict};
 use crate::auth::consumer::{AuthMaterial, Identity};
 use crate::auth::extract::{self, Names};

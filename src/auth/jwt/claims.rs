@@ -90,13 +90,12 @@ pub enum TimeClaim {
 }
 
 impl TimeClaim {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Expires, Self::NotBefore];
+
     /// The claim called `name`, as in `claims_to_verify`.
     pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "exp" => Some(Self::Expires),
-            "nbf" => Some(Self::NotBefore),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|claim| claim.name() == name)
     }
 
     /// The claim's name in a token.

@@ -37,6 +37,15 @@ impl Algorithm {
             Self::Hs512 => "HS512",
         }
     }
+
+    /// What computes its signatures (RFC 7518 §3.2).
+    pub fn hmac(self) -> hmac::Algorithm {
+        match self {
+            Self::Hs256 => hmac::HMAC_SHA256,
+            Self::Hs384 => hmac::HMAC_SHA384,
+            Self::Hs512 => hmac::HMAC_SHA512,
+        }
+    }
 }
 
 /// What verifies a credential's tokens.
@@ -59,12 +68,7 @@ enum VerifyingKey {
 impl JwtCredential {
     /// A credential that tokens address as `lookup_key` and sign with `secret`.
     pub fn hmac(lookup_key: &str, algorithm: Algorithm, secret: &[u8], grace_s: u64) -> Self {
-        let digest = match algorithm {
-            Algorithm::Hs256 => hmac::HMAC_SHA256,
-            Algorithm::Hs384 => hmac::HMAC_SHA384,
-            Algorithm::Hs512 => hmac::HMAC_SHA512,
-        };
-        let key = VerifyingKey::Hmac(hmac::Key::new(digest, secret));
+        let key = VerifyingKey::Hmac(hmac::Key::new(algorithm.hmac(), secret));
         Self { lookup_key: lookup_key.into(), algorithm, key, grace_s }
     }
 

@@ -3,9 +3,11 @@
 mod explain;
 mod sign;
 
+use crate::auth::jwt::{Algorithm, Policy, TimeChecks, TimeClaim};
+use crate::plugin::jwt_auth::decode_secret;
 use anyhow::{Context, bail};
-use clap::{Args, Subcommand, ValueEnum};
-use ring::hmac;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -35,7 +37,7 @@ struct SignArguments {
     #[command(flatten)]
     secret: SecretArguments,
     /// The credential's algorithm.
-    #[arg(long, value_enum, default_value = "HS256")]
+    #[arg(long, value_parser = algorithm(), default_value = Algorithm::Hs256.name())]
     algorithm: Algorithm,
     /// A further claim; VALUE is JSON, or else taken as text. May be repeated.
     #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim)]
@@ -60,16 +62,16 @@ struct ExplainArguments {
     #[command(flatten)]
     secret: SecretArguments,
     /// The credential's algorithm.
-    #[arg(long, value_enum, default_value = "HS256")]
+    #[arg(long, value_parser = algorithm(), default_value = Algorithm::Hs256.name())]
     algorithm: Algorithm,
     /// The credential's `lifetime_grace_period`.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    grace: u32,
+    grace: u64,
     /// The route's `key_claim_name`.
     #[arg(long, value_name = "NAME", default_value = "key")]
     key_claim_name: String,
     /// The route's `claims_to_verify`, separated by commas.
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "CLAIM")]
+    #[arg(long, value_parser = time_claim(), value_delimiter = ',', value_name = "CLAIM")]
     claims_to_verify: Vec<TimeClaim>,
 }
 
@@ -92,53 +94,12 @@ impl std::fmt::Debug for SecretArguments {
     }
 }
 
-/// A symmetric algorithm of RFC 7518 §3.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Algorithm {
-    #[value(name = "HS256")]
-    Hs256,
-    #[value(name = "HS384")]
-    Hs384,
-    #[value(name = "HS512")]
-    Hs512,
-}
-
-impl Algorithm {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-        }
-    }
-
-    fn mac(self) -> hmac::Algorithm {
-        match self {
-            Self::Hs256 => hmac::HMAC_SHA256,
-            Self::Hs384 => hmac::HMAC_SHA384,
-            Self::Hs512 => hmac::HMAC_SHA512,
-        }
-    }
-}
-
-/// A claim that limits a token's life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum TimeClaim {
-    Exp,
-    Nbf,
-}
-
 /// Runs the verb.
 pub(super) fn token(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let now = crate::base::clock::unix().as_secs();
     match arguments.verb {
         Verb::Sign(arguments) => {
             let secret = read_secret(&arguments.secret)?;
-            let secret = if arguments.secret.base64_secret {
-                explain::decoded_secret(&secret).context("the secret is not standard base64")?
-            } else {
-                secret
-            };
             let order = sign::Order {
                 key: arguments.key,
                 key_claim_name: arguments.key_claim_name,
@@ -158,19 +119,31 @@ pub(super) fn token(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let options = explain::Options {
                 key: arguments.key,
                 secret,
-                base64_secret: arguments.secret.base64_secret,
                 algorithm: arguments.algorithm,
                 grace_s: arguments.grace,
-                key_claim_name: arguments.key_claim_name,
-                claims_to_verify: arguments.claims_to_verify,
+                policy: Policy {
+                    key_claim_name: arguments.key_claim_name.into(),
+                    time_checks: TimeChecks::required(&arguments.claims_to_verify),
+                },
             };
-            let explanation = explain::explain(&token, &options, now);
+            let explanation = explain::explain(&token, options, now);
             write!(std::io::stdout().lock(), "{explanation}")?;
             Ok(if explanation.refusal.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
 }
 
+fn algorithm() -> impl TypedValueParser<Value = Algorithm> {
+    PossibleValuesParser::new(Algorithm::ALL.map(Algorithm::name))
+        .try_map(|name| Algorithm::from_name(&name).ok_or("not an algorithm"))
+}
+
+fn time_claim() -> impl TypedValueParser<Value = TimeClaim> {
+    PossibleValuesParser::new(TimeClaim::ALL.map(TimeClaim::name))
+        .try_map(|name| TimeClaim::from_name(&name).ok_or("not a claim about time"))
+}
+
+/// The secret's bytes, decoded as the gateway decodes them when it is base64.
 fn read_secret(arguments: &SecretArguments) -> anyhow::Result<Vec<u8>> {
     let secret = match (&arguments.secret, &arguments.secret_file) {
         (Some(secret), _) => secret.clone().into_bytes(),
@@ -183,6 +156,10 @@ fn read_secret(arguments: &SecretArguments) -> anyhow::Result<Vec<u8>> {
     };
     if secret.is_empty() {
         bail!("expected a secret, found an empty one");
+    }
+    if arguments.base64_secret {
+        // What is not UTF-8 is not base64 either, and the replacement says so.
+        return decode_secret(&String::from_utf8_lossy(&secret)).map_err(anyhow::Error::msg);
     }
     Ok(secret)
 }
@@ -257,6 +234,42 @@ mod tests {
         for (text, want) in [("s", "s"), ("s\n", "s"), ("s\r\n", "s"), ("s\n\n", "s\n"), ("", "")] {
             assert_eq!(without_newline(text.into()), want.as_bytes(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_base64_secret_is_decoded_as_the_gateway_does() {
+        let read = |secret: &str, base64_secret| {
+            let arguments = SecretArguments { secret: Some(secret.to_owned()), secret_file: None, base64_secret };
+            read_secret(&arguments).map_err(|error| error.to_string())
+        };
+        let not_base64 = Err("base64_secret required but the secret is not in base64 format".to_owned());
+        let cases = [
+            ("aGVsbG8=", false, Ok(b"aGVsbG8=".to_vec())),
+            ("aGVsbG8=", true, Ok(b"hello".to_vec())),
+            ("aGVsbG8", true, Ok(b"hello".to_vec())),
+            ("jack-key", true, not_base64.clone()),
+            ("\u{fffd}", true, not_base64),
+            ("", false, Err("expected a secret, found an empty one".to_owned())),
+        ];
+        for (secret, base64_secret, want) in cases {
+            assert_eq!(read(secret, base64_secret), want, "{secret:?} {base64_secret}");
+        }
+    }
+
+    #[test]
+    fn names_of_algorithms_and_claims_are_the_cores() {
+        let name = |name: &str| std::ffi::OsString::from(name);
+        let command = clap::Command::new("token");
+        for known in Algorithm::ALL {
+            let parsed = algorithm().parse_ref(&command, None, &name(known.name()));
+            assert_eq!(parsed.ok(), Some(known));
+        }
+        for known in TimeClaim::ALL {
+            let parsed = time_claim().parse_ref(&command, None, &name(known.name()));
+            assert_eq!(parsed.ok(), Some(known));
+        }
+        assert!(algorithm().parse_ref(&command, None, &name("none")).is_err());
+        assert!(time_claim().parse_ref(&command, None, &name("iat")).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Makes a token (RFC 7515 §7.1, compact form).
 
-use super::Algorithm;
+use crate::auth::jwt::Algorithm;
 use base64_simd::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde_json::{Map, Value, json};
@@ -32,7 +32,7 @@ pub(super) fn sign(order: Order, secret: &[u8], now: u64) -> String {
     let mut token = URL_SAFE_NO_PAD.encode_to_string(header.as_bytes());
     token.push('.');
     URL_SAFE_NO_PAD.encode_append(Value::Object(claims).to_string().as_bytes(), &mut token);
-    let mac = hmac::sign(&hmac::Key::new(order.algorithm.mac(), secret), token.as_bytes());
+    let mac = hmac::sign(&hmac::Key::new(order.algorithm.hmac(), secret), token.as_bytes());
     token.push('.');
     URL_SAFE_NO_PAD.encode_append(mac.as_ref(), &mut token);
     token

@@ -73,9 +73,9 @@ fn algorithm(configuration: &Value) -> Result<Algorithm, String> {
     })
 }
 
-/// Decodes standard base64 as leniently as APISIX does, so that every secret written there keeps working: padding may
+/// Decodes the secret of a credential with `base64_secret`: standard base64, as leniently as APISIX does, so that every secret written there keeps working: padding may
 /// be missing, and the last character's spare bits are ignored. The url alphabet and white space are refused.
-fn decode_secret(secret: &str) -> Result<Vec<u8>, String> {
+pub fn decode_secret(secret: &str) -> Result<Vec<u8>, String> {
     let digits = secret.trim_end_matches('=');
     let padding = secret.len() - digits.len();
     let is_standard = digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
