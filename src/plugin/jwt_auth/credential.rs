@@ -73,8 +73,9 @@ fn algorithm(configuration: &Value) -> Result<Algorithm, String> {
     })
 }
 
-/// Decodes the secret of a credential with `base64_secret`: standard base64, as leniently as APISIX does, so that every secret written there keeps working: padding may
-/// be missing, and the last character's spare bits are ignored. The url alphabet and white space are refused.
+/// Decodes the secret of a credential with `base64_secret`: standard base64, as leniently as APISIX reads it, so that
+/// every secret written there keeps working. Padding may be missing, and the last character's spare bits are ignored;
+/// the url alphabet and white space are refused.
 pub fn decode_secret(secret: &str) -> Result<Vec<u8>, String> {
     let digits = secret.trim_end_matches('=');
     let padding = secret.len() - digits.len();
