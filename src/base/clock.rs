@@ -41,3 +41,29 @@ pub fn monotonic_us() -> u64 {
 pub fn unix() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
+
+/// `unix_s` as an IMF-fixdate (RFC 9110 §5.6.7); what lies behind the year 9999 as its last second.
+pub fn http_date(unix_s: u64) -> String {
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(unix_s.min(LAST_SECOND)))
+}
+
+/// 9999-12-31 23:59:59, the last date that the format can show.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_have_an_end() {
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(u64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+
+    #[test]
+    fn a_later_reading_moves_both_clocks() {
+        let now = Now { monotonic_us: 5, unix_us: 1_000_000 };
+        assert_eq!(now.at(8), Now { monotonic_us: 8, unix_us: 1_000_003 });
+        assert_eq!(now.at(0).unix_us, 1_000_000);
+    }
+}

@@ -4,7 +4,6 @@
 //! which it was: 0 done, 1 refused or failed, 2 wrong arguments.
 
 mod check;
-mod date;
 mod echo;
 mod logging;
 mod run;

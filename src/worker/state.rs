@@ -3,7 +3,7 @@
 use super::settings::Settings;
 use super::tables::Tables;
 use crate::auth::jwt::Scratch;
-use crate::base::clock::Now;
+use crate::base::clock::{Now, http_date};
 use crate::log;
 use crate::metrics::Cells;
 use crate::net::buffer::Buffers;
@@ -15,7 +15,6 @@ use crate::upstream::pool::Pool;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
 /// One worker's state.
 #[derive(Debug)]
@@ -95,7 +94,7 @@ impl State {
         let second = now.unix_s();
         let mut date = self.date.borrow_mut();
         if date.0 != second {
-            let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second));
+            let text = http_date(second);
             if let Ok(bytes) = <[u8; DATE_BYTES]>::try_from(text.as_bytes()) {
                 *date = (second, bytes);
             }

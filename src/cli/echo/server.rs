@@ -5,7 +5,7 @@
 //! `content-length: 0` for an answer to `HEAD`.
 
 use super::answers::{Answer, Question, answer};
-use crate::cli::date::http_date;
+use crate::base::clock::http_date;
 use axum::http::{HeaderMap, StatusCode, Version};
 use monoio::buf::{IoBufMut, IoVecBufMut};
 use monoio::io::stream::Stream;
@@ -139,7 +139,7 @@ async fn write_all(writing: &mut impl AsyncWriteRent, bytes: Vec<u8>) -> io::Res
 /// Head and body in one piece. An answer to `HEAD` has the head of the `GET`.
 fn rendered(answer: &Answer, head_only: bool, keep: bool) -> Vec<u8> {
     let status = answer.status;
-    let date = http_date(i64::try_from(crate::base::clock::unix().as_secs()).unwrap_or_default());
+    let date = http_date(crate::base::clock::unix().as_secs());
     let mut head = format!(
         "HTTP/1.1 {} {}\r\nServer: ringgate-echo\r\nDate: {date}\r\nConnection: {}\r\n",
         status.as_u16(),

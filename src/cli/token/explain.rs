@@ -8,7 +8,7 @@ use crate::auth::consumer::{AuthMaterial, Credential, Identity};
 use crate::auth::extract::without_scheme;
 use crate::auth::jwt::failure::ClientMessage;
 use crate::auth::jwt::{self, Algorithm, Failure, JwtCredential, Policy, Step, Workspace};
-use crate::cli::date::http_date;
+use crate::base::clock::http_date;
 use std::fmt;
 use std::sync::Arc;
 
@@ -103,7 +103,7 @@ fn reason(failure: Failure, now: u64, grace_s: u64) -> String {
     if failure.step() != Step::Times {
         return failure.to_string();
     }
-    let now = http_date(i64::try_from(now).unwrap_or(i64::MAX));
+    let now = http_date(now);
     format!("{failure} (now is {now}, grace {grace_s} s)")
 }
 
