@@ -1,13 +1,15 @@
 //! One TCP connection, either side: reads that append, writes that finish, each with its own wait.
 
 use super::watch::{Direction, End, Watch, Watched};
+use crate::base::fd::{self, Peeked};
 use monoio::buf::{IoBuf, IoBufMut};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
+use rustix::net::Shutdown;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -79,19 +81,17 @@ impl Conn {
 
     /// Whether an idle connection has been closed, or has sent something nobody asked for.
     pub fn is_stale(&self) -> bool {
-        let mut byte = [0_u8; 1];
-        let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-        !matches!(rustix::net::recv(fd_of(&self.stream), &mut byte, flags), Err(rustix::io::Errno::AGAIN))
+        fd::peek(self.stream.as_raw_fd()) != Peeked::Nothing
     }
 
     /// Ends our direction: the peer reads the end once it has read everything.
     pub fn shutdown_write(&self) {
-        let _ = rustix::net::shutdown(fd_of(&self.stream), rustix::net::Shutdown::Write);
+        fd::shutdown(self.stream.as_raw_fd(), Shutdown::Write);
     }
 
     /// Makes closing send a reset, so that the peer cannot take a message cut short for a whole one.
     pub fn reset_on_close(&self) {
-        let _ = rustix::net::sockopt::set_socket_linger(fd_of(&self.stream), Some(Duration::ZERO));
+        fd::reset_on_close(self.stream.as_raw_fd());
     }
 
     /// Splits into halves that can be used at the same time. They share one wait: only one of them may be timed.
@@ -192,8 +192,4 @@ fn settle<T>(end: Option<End>, result: io::Result<T>) -> Result<T, NetError> {
         (None, Ok(value)) => Ok(value),
         (None, Err(error)) => Err(NetError::Failed(error.kind())),
     }
-}
-
-fn fd_of(stream: &TcpStream) -> BorrowedFd<'_> {
-    crate::base::fd::borrow(stream)
 }

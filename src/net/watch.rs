@@ -5,6 +5,8 @@
 //! is shut down, so its operation ends by itself: nothing is cancelled, and no outcome can be lost. A wait ends at
 //! most two ticks late, and never early while the worker keeps turning.
 
+use crate::base::fd::{self, Peeked};
+use rustix::net::Shutdown;
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -81,29 +83,31 @@ impl Watch {
     pub fn tick(&self, now_us: u64) {
         self.ticked_us.set(now_us);
         for slot in &mut self.slots.borrow_mut().entries {
-            let Some(fd) = slot.fd.filter(|_| slot.deadline_us != NEVER) else { continue };
+            let Some(number) = slot.fd.filter(|_| slot.deadline_us != NEVER) else { continue };
             let end = if slot.deadline_us <= now_us {
                 End::TimedOut
-            } else if slot.client.is_some_and(has_gone) {
+            } else if slot.client.is_some_and(|client| fd::peek(client) == Peeked::Ended) {
                 End::Abandoned
             } else {
                 continue;
             };
             slot.deadline_us = NEVER;
             slot.end = Some(end);
-            let how = match slot.direction {
-                Direction::Read => rustix::net::Shutdown::Read,
-                Direction::Write => rustix::net::Shutdown::Both,
-            };
-            let _ = rustix::net::shutdown(crate::base::fd::borrow(&fd), how);
+            fd::shutdown(
+                number,
+                match slot.direction {
+                    Direction::Read => Shutdown::Read,
+                    Direction::Write => Shutdown::Both,
+                },
+            );
         }
     }
 
     /// Lets every idle connection read its end: its task wakes and closes it.
     pub fn wake_idle(&self) {
         for slot in &self.slots.borrow().entries {
-            if let (Some(fd), true) = (slot.fd, slot.is_idle) {
-                let _ = rustix::net::shutdown(crate::base::fd::borrow(&fd), rustix::net::Shutdown::Read);
+            if let (Some(number), true) = (slot.fd, slot.is_idle) {
+                fd::shutdown(number, Shutdown::Read);
             }
         }
     }
@@ -149,16 +153,6 @@ impl Watched {
 impl Default for Slot {
     fn default() -> Self {
         Self { fd: None, deadline_us: NEVER, direction: Direction::Read, end: None, client: None, is_idle: false }
-    }
-}
-
-/// Whether the peer has ended or reset its connection and left nothing to read.
-fn has_gone(fd: RawFd) -> bool {
-    let mut byte = [0_u8; 1];
-    let flags = rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT;
-    match rustix::net::recv(crate::base::fd::borrow(&fd), &mut byte, flags) {
-        Ok((count, _)) => count == 0,
-        Err(error) => !matches!(error, rustix::io::Errno::AGAIN | rustix::io::Errno::INTR),
     }
 }
 
