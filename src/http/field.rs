@@ -119,6 +119,14 @@ impl Lines {
 }
 
 impl FieldSpan {
+    /// Appends the line as the sender wrote it, up to the value's end: one copy instead of one per part. What stands
+    /// between name and value is a colon and white space.
+    #[inline]
+    pub fn push_line(&self, buffer: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(Span { start: self.name.start, end: self.value.end }.of(buffer));
+        out.extend_from_slice(b"\r\n");
+    }
+
     /// Reads one non-empty line.
     #[inline]
     pub fn parse(buffer: &[u8], line: Span) -> Result<Self, FieldError> {
@@ -250,6 +258,19 @@ mod tests {
             ("x: a\x7fb", FieldError::Value),
         ] {
             assert_eq!(parse(line), Err(error), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_passed_on_without_its_trailing_white_space() {
+        for (line, passed) in
+            [("A: b \t", "A: b\r\n"), ("A:b", "A:b\r\n"), ("A:  ", "A:\r\n"), ("A: \tb c", "A: \tb c\r\n")]
+        {
+            let buffer = line.as_bytes();
+            let span = FieldSpan::parse(buffer, Span::new(0, buffer.len())).unwrap();
+            let mut out = Vec::new();
+            span.push_line(buffer, &mut out);
+            assert_eq!(out, passed.as_bytes(), "{line:?}");
         }
     }
 

@@ -130,7 +130,7 @@ fn push_client_fields(out: &mut Vec<u8>, exchange: &Exchange, buffer: &[u8]) {
             }
         };
         if passes {
-            push_line(out, name, field.value.of(buffer));
+            field.push_line(buffer, out);
         }
     }
 }

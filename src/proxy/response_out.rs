@@ -55,10 +55,7 @@ pub fn push_response_head(
             _ => !(head.nominates && is_nominated(buffer, &head.fields, name)),
         };
         if passes {
-            out.extend_from_slice(name);
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(field.value.of(buffer));
-            out.extend_from_slice(b"\r\n");
+            field.push_line(buffer, out);
         }
     }
     push_server(out, state);
