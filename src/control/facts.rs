@@ -5,6 +5,7 @@
 
 use crate::plugin::{AuthType, registry};
 use crate::resource::PREFIX;
+use crate::schema::starts_like_reference;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
@@ -186,7 +187,7 @@ impl<'de> Visitor<'de> for PluginsSeed<'_> {
             match plugin {
                 Some((plugin, auth)) => {
                     if let Some(value) = plugins.next_value_seed(ConfigurationSeed(auth))?
-                        && !is_secret_reference(&value)
+                        && !starts_like_reference(&value)
                     {
                         self.0.auth_keys.push((plugin, value));
                     }
@@ -277,14 +278,6 @@ impl<'de> Visitor<'de> for ScalarSeed {
     pass_over!(None; visit_bool: bool);
     pass_over_nested!(None);
 }
-
-/// A value that only the data side will know is nobody's yet (spec/consumers-credentials-secrets §3.3, §5.2).
-fn is_secret_reference(text: &str) -> bool {
-    let environment = text.get(..ENVIRONMENT.len()).is_some_and(|start| start.eq_ignore_ascii_case(ENVIRONMENT));
-    environment || text.starts_with("$secret://")
-}
-
-const ENVIRONMENT: &str = "$env://";
 
 #[cfg(test)]
 mod tests {

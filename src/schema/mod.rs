@@ -10,7 +10,10 @@
 
 mod check;
 mod parse;
+mod reference;
 pub mod words;
+
+pub use reference::{holds_reference, is_reference, starts_like_reference};
 
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -38,17 +41,6 @@ impl Schema {
         check::Checker::default().node(&self.root, value)
     }
 }
-
-/// Whether `text` refers to a secret kept elsewhere: `$secret://…`, or `$env://…` in any case.
-///
-/// Text with control characters is never one: what passes unseen must not be able to end a header line later.
-pub fn is_reference(text: &str) -> bool {
-    let is_env = text.get(..ENV.len()).is_some_and(|start| start.eq_ignore_ascii_case(ENV));
-    (is_env || text.starts_with(SECRET)) && !text.contains(char::is_control)
-}
-
-const ENV: &str = "$env://";
-const SECRET: &str = "$secret://";
 
 /// One schema object. An absent rule is `None` or empty.
 #[derive(Debug, Default)]

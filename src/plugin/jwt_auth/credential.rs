@@ -4,18 +4,19 @@
 
 use crate::auth::consumer::AuthMaterial;
 use crate::auth::jwt::{Algorithm, JwtCredential};
+use crate::schema::{holds_reference, starts_like_reference};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
 
 /// Checks what the schema cannot say.
 pub(super) fn check(configuration: &Value) -> Result<(), String> {
     let secret = text(configuration, "secret");
-    if text(configuration, "algorithm").is_some_and(is_reference) {
+    if text(configuration, "algorithm").is_some_and(starts_like_reference) {
         return Ok(());
     }
     algorithm(configuration)?;
     match secret {
-        Some(secret) if is_base64(configuration) && !is_reference(secret) => decode_secret(secret).map(|_| ()),
+        Some(secret) if is_base64(configuration) && !starts_like_reference(secret) => decode_secret(secret).map(|_| ()),
         _ => Ok(()),
     }
 }
@@ -92,24 +93,6 @@ fn whole_seconds(value: &Value) -> Option<u64> {
         value.as_f64().filter(|seconds| *seconds >= 0.0 && seconds.fract() == 0.0).map(|seconds| seconds as u64)
     })
 }
-
-fn holds_reference(value: &Value) -> bool {
-    match value {
-        Value::String(text) => is_reference(text),
-        Value::Array(items) => items.iter().any(holds_reference),
-        Value::Object(members) => members.values().any(holds_reference),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-/// Whether the whole text stands for a value kept elsewhere (spec/consumers-credentials-secrets §5.2).
-fn is_reference(text: &str) -> bool {
-    text.starts_with("$secret://")
-        || text.get(..ENVIRONMENT.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(ENVIRONMENT))
-}
-
-/// In any case.
-const ENVIRONMENT: &str = "$env://";
 
 const NOT_BASE64: &str = "base64_secret required but the secret is not in base64 format";
 

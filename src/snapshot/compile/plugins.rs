@@ -6,10 +6,11 @@
 
 use crate::auth::consumer::AuthMaterial;
 use crate::base::map::HashMap;
+use crate::http::answer::page;
 use crate::plugin::chain::{Chain, Link};
 use crate::plugin::meta::{Disabled, Meta, Refuses};
-use crate::plugin::{Answer, PluginType, Side, registry};
-use crate::schema::Schema;
+use crate::plugin::{PluginType, Side, registry};
+use crate::schema::{Schema, holds_reference};
 use serde_json::{Map, Value};
 use std::sync::{Arc, OnceLock};
 
@@ -87,7 +88,7 @@ impl Catalog {
         if let Value::Object(members) = &mut configuration {
             members.shift_remove("_meta");
         }
-        if has_reference(&configuration) {
+        if holds_reference(&configuration) {
             return Err(REFERENCE_UNSUPPORTED.into());
         }
         known.schema.as_ref().map_err(Clone::clone)?.check(&configuration)?;
@@ -134,7 +135,7 @@ impl Catalog {
         if let Value::Object(members) = &mut configuration {
             members.shift_remove("_meta");
         }
-        if has_reference(&configuration) {
+        if holds_reference(&configuration) {
             return Err(REFERENCE_UNSUPPORTED.into());
         }
         let lookup = configuration.get(attribute).and_then(Value::as_str).filter(|value| !value.is_empty());
@@ -257,35 +258,9 @@ fn effective<'a>(sets: &'a [&Arc<PluginSet>]) -> impl Iterator<Item = &'a Member
     })
 }
 
-/// Whether any string of `value` is a secret reference; its literal text must never be used in its stead
-/// (spec/consumers-credentials-secrets §3.4, §5.2).
-fn has_reference(value: &Value) -> bool {
-    match value {
-        Value::String(text) => {
-            text.starts_with("$secret://")
-                || text.as_bytes().get(..ENV_SCHEME.len()).is_some_and(|head| head.eq_ignore_ascii_case(ENV_SCHEME))
-        }
-        Value::Array(items) => items.iter().any(has_reference),
-        Value::Object(members) => members.values().any(has_reference),
-        _ => false,
-    }
-}
-
 /// Ahead of everything else that a consumer brings or a global rule runs.
 fn unusable_link() -> Link {
-    let answer = Answer {
-        status: 503,
-        fields: b"Content-Type: text/html; charset=utf-8\r\n".as_slice().into(),
-        body: UNAVAILABLE_PAGE.as_bytes().into(),
-    };
-    Link { name: "unusable", priority: i64::MAX, is_auth: false, plugin: Arc::new(Refuses(Arc::new(answer))) }
+    Link { name: "unusable", priority: i64::MAX, is_auth: false, plugin: Arc::new(Refuses(Arc::new(page(503)))) }
 }
 
-const ENV_SCHEME: &[u8] = b"$env://";
 const REFERENCE_UNSUPPORTED: &str = "secret references are not supported";
-/// The gateway's page for 503 (spec/routing-and-upstreams §8).
-const UNAVAILABLE_PAGE: &str = concat!(
-    "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<body>\r\n",
-    "<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n<hr><center>ringgate</center>\r\n",
-    "</body>\r\n</html>\r\n"
-);
