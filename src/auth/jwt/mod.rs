@@ -5,16 +5,23 @@
 //! after warm-up, waits or panics; neither token nor secret appears in anything it returns. Bench: `auth/judge`;
 //! fuzz target: `jwt_token`.
 
+pub mod algorithm;
 pub mod claims;
+mod extra;
 pub mod failure;
 pub mod json;
+pub mod key;
+pub mod signing;
 pub mod token;
 pub mod verify;
 
+pub use algorithm::Algorithm;
 pub use claims::{ClaimError, ClaimFault, Claims, KeyError, TimeChecks, TimeClaim};
 pub use failure::{Failure, Rejection, Step};
+pub use key::{KeyFault, PublicKey};
+pub use signing::SigningKey;
 pub use token::{TOKEN_BYTES_MAX, TokenError};
-pub use verify::{Algorithm, JwtCredential, VerifyError};
+pub use verify::{JwtCredential, VerifyError, VerifyingKey};
 
 use super::consumer::{AuthMaterial, Credential};
 use std::fmt;
@@ -47,7 +54,8 @@ pub fn judge<'c>(
     let claims = Claims::read(parts.payload, &policy.key_claim_name, payload, reader)?;
     let credential = find(claims.key()?).ok_or(KeyError::Unknown)?;
     let AuthMaterial::Jwt(jwt) = &credential.material;
-    jwt.verify(header, &parts, signature)
+    jwt.check_algorithm(header)
+        .and_then(|()| jwt.check_signature(&parts, signature))
         .and_then(|()| Ok(policy.time_checks.check(&claims, unix_s, jwt.grace_s())?))
         .map_err(|error| Rejection { failure: Failure::Verify(error), credential: Some(credential) })?;
     Ok(credential)
@@ -122,6 +130,7 @@ mod tests {
             Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
             Algorithm::Hs384 => jsonwebtoken::Algorithm::HS384,
             Algorithm::Hs512 => jsonwebtoken::Algorithm::HS512,
+            _ => unreachable!("signs with secrets alone"),
         }
     }
 
@@ -199,7 +208,7 @@ mod tests {
             mut claims in any_claims(),
             key in any::<String>(),
             secret in proptest::collection::vec(any::<u8>(), 1..200),
-            algorithm in proptest::sample::select(Algorithm::ALL.to_vec()),
+            algorithm in proptest::sample::select(vec![Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512]),
             lifetime in 1_u64..100_000,
             flips in proptest::collection::vec((any::<proptest::sample::Index>(), 0_u8..8), 16),
         ) {

@@ -1,52 +1,18 @@
-//! Keys and signatures: what a credential verifies tokens with (RFC 7518 §3).
+//! What a credential verifies tokens with (RFC 7518 §3, RFC 8037 §3.1).
 //!
-//! A credential's key is prepared once, when it is compiled; a request only runs the comparison, in constant time.
-//! Which key and which algorithm is the credential's choice, never the token's. Never allocates, never panics.
-//! Bench: `auth/verify`.
+//! A credential's key is prepared once, when it is compiled; a request only verifies, MACs in constant time. Which key
+//! and which algorithm is the credential's choice, never the token's. Never panics; allocates only in what
+//! `extra` verifies. Bench: `auth/verify`.
 
+use super::algorithm::{Algorithm, Curve, Family, Hash};
 use super::claims::ClaimError;
+use super::extra;
+use super::key::{KeyFault, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN, RsaPublicKey};
 use super::token::{Header, Parts};
 use crate::base::base64url;
 use ring::hmac;
-
-/// A signature algorithm that credentials may use, under its JOSE name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// HMAC with SHA-256.
-    Hs256,
-    /// HMAC with SHA-384.
-    Hs384,
-    /// HMAC with SHA-512.
-    Hs512,
-}
-
-impl Algorithm {
-    /// Every algorithm, in the order error texts list them.
-    pub const ALL: [Self; 3] = [Self::Hs256, Self::Hs384, Self::Hs512];
-
-    /// The algorithm called `name`, to the byte.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
-    }
-
-    /// Its name in `alg` and in a credential's `algorithm`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-        }
-    }
-
-    /// What computes its signatures (RFC 7518 §3.2).
-    pub fn hmac(self) -> hmac::Algorithm {
-        match self {
-            Self::Hs256 => hmac::HMAC_SHA256,
-            Self::Hs384 => hmac::HMAC_SHA384,
-            Self::Hs512 => hmac::HMAC_SHA512,
-        }
-    }
-}
+use ring::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
+use std::fmt;
 
 /// What verifies a credential's tokens.
 #[derive(Debug)]
@@ -54,22 +20,20 @@ pub struct JwtCredential {
     /// What a token's claim must say to be judged by this credential.
     lookup_key: Box<str>,
     algorithm: Algorithm,
-    key: VerifyingKey,
+    key: Result<VerifyingKey, KeyFault>,
     /// Leeway for `exp` and `nbf`, in seconds.
     grace_s: u64,
 }
 
-/// Prepared key material. Its `Debug` shows no key.
-#[derive(Debug)]
-enum VerifyingKey {
-    Hmac(hmac::Key),
-}
-
 impl JwtCredential {
+    /// A credential that tokens address as `lookup_key`. Without a key it is known, and verifies nothing.
+    pub fn new(lookup_key: &str, algorithm: Algorithm, key: Result<VerifyingKey, KeyFault>, grace_s: u64) -> Self {
+        Self { lookup_key: lookup_key.into(), algorithm, key, grace_s }
+    }
+
     /// A credential that tokens address as `lookup_key` and sign with `secret`.
     pub fn hmac(lookup_key: &str, algorithm: Algorithm, secret: &[u8], grace_s: u64) -> Self {
-        let key = VerifyingKey::Hmac(hmac::Key::new(algorithm.hmac(), secret));
-        Self { lookup_key: lookup_key.into(), algorithm, key, grace_s }
+        Self::new(lookup_key, algorithm, VerifyingKey::hmac(algorithm, secret), grace_s)
     }
 
     /// What a token's claim must say to be judged by this credential: `key` in its configuration.
@@ -87,27 +51,156 @@ impl JwtCredential {
         self.grace_s
     }
 
-    /// Verifies a token's algorithm and signature; `decoded` is reused for the signature's bytes.
-    pub fn verify(&self, header: Header<'_>, parts: &Parts<'_>, decoded: &mut Vec<u8>) -> Result<(), VerifyError> {
+    /// Why it verifies nothing, if so.
+    pub fn fault(&self) -> Option<KeyFault> {
+        self.key.as_ref().err().copied()
+    }
+
+    /// Whether verifying costs so much more than comparing that a verified token is worth remembering.
+    pub fn is_asymmetric(&self) -> bool {
+        matches!(&self.key, Ok(key) if !matches!(key.0, Kind::Hmac(_)))
+    }
+
+    /// Checks that the token names this credential's algorithm. Comes before anything is computed (spec/jwt-auth
+    /// §7.1).
+    pub fn check_algorithm(&self, header: Header<'_>) -> Result<(), VerifyError> {
+        self.key.as_ref().map_err(|fault| VerifyError::Key(*fault))?;
         match header.algorithm {
-            None => return Err(VerifyError::AlgorithmMissing { expected: self.algorithm }),
+            None => Err(VerifyError::AlgorithmMissing { expected: self.algorithm }),
             Some(name) if name != self.algorithm.name() => {
-                return Err(VerifyError::AlgorithmMismatch { expected: self.algorithm });
+                Err(VerifyError::AlgorithmMismatch { expected: self.algorithm })
             }
-            Some(_) => {}
+            Some(_) => Ok(()),
         }
+    }
+
+    /// Verifies a token's signature, whose algorithm has been checked; `decoded` is reused for its bytes.
+    pub fn check_signature(&self, parts: &Parts<'_>, decoded: &mut Vec<u8>) -> Result<(), VerifyError> {
+        let key = self.key.as_ref().map_err(|fault| VerifyError::Key(*fault))?;
         let signature = base64url::decode_into(parts.signature, decoded).map_err(|_| VerifyError::SignatureEncoding)?;
-        match &self.key {
-            VerifyingKey::Hmac(key) => {
-                hmac::verify(key, parts.signing_input, signature).map_err(|_| VerifyError::SignatureMismatch)
+        if key.verify(parts.signing_input, signature) { Ok(()) } else { Err(VerifyError::SignatureMismatch) }
+    }
+}
+
+/// Prepared key material for one algorithm. Its `Debug` shows no key.
+pub struct VerifyingKey(Kind);
+
+enum Kind {
+    Hmac(hmac::Key),
+    Rsa {
+        key: RsaPublicKey,
+        parameters: &'static RsaParameters,
+    },
+    /// PSS: most tokens carry a salt as long as the hash, which ring verifies (RFC 7518 §3.5); for any other length
+    /// the second verifier is asked, if this build has one.
+    RsaPss {
+        key: RsaPublicKey,
+        parameters: &'static RsaParameters,
+        any_salt: Option<Box<dyn extra::Verify>>,
+    },
+    Point(UnparsedPublicKey<Box<[u8]>>),
+    Extra(Box<dyn extra::Verify>),
+}
+
+impl VerifyingKey {
+    /// Verifies with the shared `secret`, for algorithms of HMAC.
+    pub fn hmac(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyFault> {
+        match algorithm.family() {
+            Family::Hmac(_) if secret.is_empty() => Err(KeyFault::SecretMissing),
+            Family::Hmac(hmac) => Ok(Self(Kind::Hmac(hmac::Key::new(hmac, secret)))),
+            _ => Err(KeyFault::Mismatch { algorithm, found: "shared secret" }),
+        }
+    }
+
+    /// Verifies with the public `key`, which must fit the algorithm.
+    pub fn public(algorithm: Algorithm, key: PublicKey) -> Result<Self, KeyFault> {
+        let kind = match (algorithm.family(), key) {
+            (Family::RsaPkcs1(hash), PublicKey::Rsa(key)) if is_for_ring(&key)? => {
+                Kind::Rsa { key, parameters: pkcs1(hash) }
             }
+            (Family::RsaPss(hash), PublicKey::Rsa(key)) if is_for_ring(&key)? => {
+                let any_salt = extra::verifier(algorithm, &PublicKey::Rsa(key.clone())).ok();
+                Kind::RsaPss { key, parameters: pss(hash), any_salt }
+            }
+            (Family::Ecdsa(Curve::P256), PublicKey::Ec { curve: Curve::P256, point }) => {
+                point_of(&signature::ECDSA_P256_SHA256_FIXED, point)
+            }
+            (Family::Ecdsa(Curve::P384), PublicKey::Ec { curve: Curve::P384, point }) => {
+                point_of(&signature::ECDSA_P384_SHA384_FIXED, point)
+            }
+            (Family::EdDsa, PublicKey::Ed25519(point)) => point_of(&signature::ED25519, point),
+            (_, key) => Kind::Extra(extra::verifier(algorithm, &key)?),
+        };
+        Ok(Self(kind))
+    }
+
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        match &self.0 {
+            Kind::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
+            Kind::Rsa { key, parameters } => components(key).verify(parameters, message, signature).is_ok(),
+            Kind::RsaPss { key, parameters, any_salt } => {
+                components(key).verify(parameters, message, signature).is_ok()
+                    || any_salt.as_ref().is_some_and(|verifier| verifier.verify(message, signature))
+            }
+            Kind::Point(key) => key.verify(message, signature).is_ok(),
+            Kind::Extra(verifier) => verifier.verify(message, signature),
         }
     }
 }
 
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.0 {
+            Kind::Hmac(_) => "Hmac",
+            Kind::Rsa { .. } => "Rsa",
+            Kind::RsaPss { .. } => "RsaPss",
+            Kind::Point(_) => "Point",
+            Kind::Extra(_) => "Extra",
+        })
+    }
+}
+
+/// Whether ring verifies with a modulus of this length; shorter ones are left to `extra`.
+fn is_for_ring(key: &RsaPublicKey) -> Result<bool, KeyFault> {
+    match key.bits() {
+        bits if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) => Err(KeyFault::RsaSize { bits }),
+        bits => Ok(bits >= RING_RSA_BITS_MIN),
+    }
+}
+
+fn components(key: &RsaPublicKey) -> RsaPublicKeyComponents<&[u8]> {
+    RsaPublicKeyComponents { n: &key.modulus, e: &key.exponent }
+}
+
+fn point_of(algorithm: &'static dyn VerificationAlgorithm, point: Box<[u8]>) -> Kind {
+    Kind::Point(UnparsedPublicKey::new(algorithm, point))
+}
+
+fn pkcs1(hash: Hash) -> &'static RsaParameters {
+    match hash {
+        Hash::Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        Hash::Sha384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        Hash::Sha512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+    }
+}
+
+fn pss(hash: Hash) -> &'static RsaParameters {
+    match hash {
+        Hash::Sha256 => &signature::RSA_PSS_2048_8192_SHA256,
+        Hash::Sha384 => &signature::RSA_PSS_2048_8192_SHA384,
+        Hash::Sha512 => &signature::RSA_PSS_2048_8192_SHA512,
+    }
+}
+
+/// The shortest modulus that ring verifies with, in bits.
+const RING_RSA_BITS_MIN: usize = 2048;
+
 /// Why a well-formed token does not prove what it says. The client learns only `failed to verify jwt`.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum VerifyError {
+    /// The credential has no usable key.
+    #[error(transparent)]
+    Key(#[from] KeyFault),
     /// The header has no `alg`, or one that is not a string.
     #[error("the header names no algorithm, expected {}", .expected.name())]
     AlgorithmMissing {
@@ -150,7 +243,8 @@ mod tests {
     fn verify(credential: &JwtCredential, alg: Option<&str>, signature: &str) -> Result<(), VerifyError> {
         let token = format!("{RFC_SIGNING_INPUT}.{signature}");
         let parts = Parts::split(token.as_bytes()).unwrap();
-        credential.verify(Header { algorithm: alg }, &parts, &mut Vec::new())
+        credential.check_algorithm(Header { algorithm: alg })?;
+        credential.check_signature(&parts, &mut Vec::new())
     }
 
     #[test]
@@ -197,15 +291,5 @@ mod tests {
         let credential = JwtCredential::hmac("k", Algorithm::Hs256, b"very-secret", 5);
         let shown = format!("{credential:?}");
         assert!(!shown.contains("very-secret") && !shown.contains("118, 101, 114, 121"), "{shown}");
-    }
-
-    #[test]
-    fn names_round_trip() {
-        for algorithm in Algorithm::ALL {
-            assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
-        }
-        for name in ["hs256", "RS256", "none", ""] {
-            assert_eq!(Algorithm::from_name(name), None, "{name}");
-        }
     }
 }

@@ -7,7 +7,7 @@
 use crate::auth::consumer::{AuthMaterial, Credential, Identity};
 use crate::auth::extract::without_scheme;
 use crate::auth::jwt::failure::ClientMessage;
-use crate::auth::jwt::{self, Algorithm, Failure, JwtCredential, Policy, Step, Workspace};
+use crate::auth::jwt::{self, Algorithm, Failure, JwtCredential, Policy, Step, VerifyingKey, Workspace};
 use crate::base::clock::http_date;
 use std::fmt;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use std::sync::Arc;
 pub(super) struct Options {
     /// The credential's `key`; `None` accepts whatever key the token names.
     pub(super) key: Option<String>,
-    /// The bytes of the credential's `secret`, decoded if it has `base64_secret`.
-    pub(super) secret: Vec<u8>,
+    /// What the credential's `secret` or `public_key` verifies with.
+    pub(super) verifying_key: VerifyingKey,
     pub(super) algorithm: Algorithm,
     /// The credential's `lifetime_grace_period`, in seconds.
     pub(super) grace_s: u64,
@@ -62,8 +62,8 @@ pub(super) fn explain(token: &[u8], options: Options, now: u64) -> Explanation {
     if bare.is_some() {
         steps.push("drop the word Bearer (from a header only)".to_owned());
     }
-    let Options { key, secret, algorithm, grace_s, policy } = options;
-    let credential = credential(key.as_deref().unwrap_or_default(), algorithm, &secret, grace_s);
+    let Options { key, verifying_key, algorithm, grace_s, policy } = options;
+    let credential = credential(key.as_deref().unwrap_or_default(), algorithm, verifying_key, grace_s);
     let mut named = None;
     let find = |found: &str| {
         named = Some(found.to_owned());
@@ -73,7 +73,9 @@ pub(super) fn explain(token: &[u8], options: Options, now: u64) -> Explanation {
     let failure = judged.err().map(|rejection| rejection.failure);
 
     let passed = |step: &Step| failure.is_none_or(|failure| *step < failure.step());
-    for step in Step::ALL.into_iter().filter(|step| *step > Step::Find).take_while(passed) {
+    // A key that cannot be used never comes this far: it is an error of the command line.
+    let shown = Step::ALL.into_iter().filter(|step| !matches!(step, Step::Find | Step::Key));
+    for step in shown.take_while(passed) {
         steps.push(match (step, &named) {
             (Step::Parse, Some(named)) => format!("{step}: its claim {:?} is {named:?}", policy.key_claim_name),
             (Step::LookUp, _) if key.is_none() => format!("{step}: taken for a known one"),
@@ -86,7 +88,7 @@ pub(super) fn explain(token: &[u8], options: Options, now: u64) -> Explanation {
 }
 
 /// A credential as the gateway would hold it. Of whom is nobody's question here.
-fn credential(key: &str, algorithm: Algorithm, secret: &[u8], grace_s: u64) -> Arc<Credential> {
+fn credential(key: &str, algorithm: Algorithm, verifying_key: VerifyingKey, grace_s: u64) -> Arc<Credential> {
     let identity = Identity {
         username: Box::default(),
         group_id: None,
@@ -94,7 +96,7 @@ fn credential(key: &str, algorithm: Algorithm, secret: &[u8], grace_s: u64) -> A
         fields: Box::default(),
         plugins: Arc::from([]),
     };
-    let material = AuthMaterial::Jwt(JwtCredential::hmac(key, algorithm, secret, grace_s));
+    let material = AuthMaterial::Jwt(JwtCredential::new(key, algorithm, Ok(verifying_key), grace_s));
     Arc::new(Credential { identity: Arc::new(identity), material, version: 0 })
 }
 

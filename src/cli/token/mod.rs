@@ -1,16 +1,17 @@
 //! `ringgate token`: sign a token for a consumer's credential, or explain what the gateway makes of one.
 
 mod explain;
+mod material;
 mod sign;
 
 use crate::auth::jwt::{Algorithm, Policy, TimeChecks, TimeClaim};
-use crate::plugin::jwt_auth::decode_secret;
 use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
+use material::{SecretArguments, is_standard_input, signing_key, verifying_key};
 use serde_json::Value;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `token`.
@@ -29,13 +30,19 @@ enum Verb {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = SIGN_EXAMPLES)]
+#[command(
+    after_help = SIGN_EXAMPLES,
+    group = ArgGroup::new("material").required(true).args(["secret", "secret_file", "private_key"])
+)]
 struct SignArguments {
     /// The credential's key.
     #[arg(long)]
     key: String,
     #[command(flatten)]
     secret: SecretArguments,
+    /// File that holds the private key, in PEM, for algorithms that need one; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    private_key: Option<PathBuf>,
     /// The credential's algorithm.
     #[arg(long, value_parser = algorithm(), default_value = Algorithm::Hs256.name())]
     algorithm: Algorithm,
@@ -51,7 +58,10 @@ struct SignArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = EXPLAIN_EXAMPLES)]
+#[command(
+    after_help = EXPLAIN_EXAMPLES,
+    group = ArgGroup::new("material").required(true).args(["secret", "secret_file", "public_key"])
+)]
 struct ExplainArguments {
     /// The token, with or without `Bearer `; `-` reads it from standard input.
     #[arg(default_value = "-", hide_default_value = true)]
@@ -61,6 +71,9 @@ struct ExplainArguments {
     key: Option<String>,
     #[command(flatten)]
     secret: SecretArguments,
+    /// File that holds the credential's `public_key`, PEM or a JWK, for algorithms that need one.
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
     /// The credential's algorithm.
     #[arg(long, value_parser = algorithm(), default_value = Algorithm::Hs256.name())]
     algorithm: Algorithm,
@@ -75,50 +88,31 @@ struct ExplainArguments {
     claims_to_verify: Vec<TimeClaim>,
 }
 
-#[derive(Args)]
-struct SecretArguments {
-    /// The credential's secret; other users of this machine may see it, prefer --secret-file.
-    #[arg(long, required_unless_present = "secret_file", conflicts_with = "secret_file")]
-    secret: Option<String>,
-    /// File that holds the secret, one final newline aside; `-` is standard input.
-    #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
-    /// The secret is standard base64 of the key (`base64_secret`).
-    #[arg(long)]
-    base64_secret: bool,
-}
-
-impl std::fmt::Debug for SecretArguments {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("SecretArguments").field("base64_secret", &self.base64_secret).finish_non_exhaustive()
-    }
-}
-
 /// Runs the verb.
 pub(super) fn token(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let now = crate::base::clock::unix().as_secs();
     match arguments.verb {
         Verb::Sign(arguments) => {
-            let secret = read_secret(&arguments.secret)?;
+            let key = signing_key(arguments.algorithm, &arguments.secret, arguments.private_key.as_deref())?;
             let order = sign::Order {
                 key: arguments.key,
                 key_claim_name: arguments.key_claim_name,
                 claims: arguments.claims,
                 expires_s: arguments.expires.map(u64::from),
-                algorithm: arguments.algorithm,
             };
-            writeln!(std::io::stdout().lock(), "{}", sign::sign(order, &secret, now))?;
+            writeln!(std::io::stdout().lock(), "{}", sign::sign(order, &key, now)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Explain(arguments) => {
-            if arguments.token == "-" && arguments.secret.secret_file.as_deref() == Some(Path::new("-")) {
-                bail!("the token and the secret cannot both come from standard input");
+            let mut files = [&arguments.secret.secret_file, &arguments.public_key].into_iter().flatten();
+            if arguments.token == "-" && files.any(|file| is_standard_input(file)) {
+                bail!("the token and its key cannot both come from standard input");
             }
-            let secret = read_secret(&arguments.secret)?;
+            let verifying_key = verifying_key(arguments.algorithm, &arguments.secret, arguments.public_key.as_deref())?;
             let token = if arguments.token == "-" { read_token()? } else { arguments.token.into_bytes() };
             let options = explain::Options {
                 key: arguments.key,
-                secret,
+                verifying_key,
                 algorithm: arguments.algorithm,
                 grace_s: arguments.grace,
                 policy: Policy {
@@ -143,27 +137,6 @@ fn time_claim() -> impl TypedValueParser<Value = TimeClaim> {
         .try_map(|name| TimeClaim::from_name(&name).ok_or("not a claim about time"))
 }
 
-/// The secret's bytes, decoded as the gateway decodes them when it is base64.
-fn read_secret(arguments: &SecretArguments) -> anyhow::Result<Vec<u8>> {
-    let secret = match (&arguments.secret, &arguments.secret_file) {
-        (Some(secret), _) => secret.clone().into_bytes(),
-        (None, Some(path)) if path == Path::new("-") => without_newline(read_bounded(std::io::stdin().lock())?),
-        (None, Some(path)) => {
-            let file = std::fs::File::open(path).and_then(read_bounded);
-            without_newline(file.with_context(|| format!("{} cannot be read", path.display()))?)
-        }
-        (None, None) => Vec::new(),
-    };
-    if secret.is_empty() {
-        bail!("expected a secret, found an empty one");
-    }
-    if arguments.base64_secret {
-        // What is not UTF-8 is not base64 either, and the replacement says so.
-        return decode_secret(&String::from_utf8_lossy(&secret)).map_err(anyhow::Error::msg);
-    }
-    Ok(secret)
-}
-
 fn read_token() -> anyhow::Result<Vec<u8>> {
     let text = read_bounded(std::io::stdin().lock()).context("standard input cannot be read")?;
     Ok(text.trim_ascii().to_vec())
@@ -178,16 +151,6 @@ fn read_bounded(source: impl Read) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn without_newline(mut text: Vec<u8>) -> Vec<u8> {
-    if text.last() == Some(&b'\n') {
-        text.pop();
-        if text.last() == Some(&b'\r') {
-            text.pop();
-        }
-    }
-    text
-}
-
 fn claim(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     if name.is_empty() {
@@ -197,7 +160,7 @@ fn claim(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
-/// A token or a secret beyond this is a mistaken file.
+/// A token or a key beyond this is a mistaken file.
 const INPUT_BYTES_MAX: u64 = 1 << 20;
 
 const SIGN_EXAMPLES: &str = "\
@@ -205,12 +168,14 @@ Examples:
   ringgate token sign --key jack-key --secret my-secret
   ringgate token sign --key jack-key --secret-file jack.secret --algorithm HS512 --expires 0
   ringgate token sign --key jack-key --secret my-secret --claim role=reader --claim 'groups=[1,2]'
+  ringgate token sign --key jack-key --algorithm ES256 --private-key jack.pem
   curl -H \"Authorization: $(ringgate token sign --key jack-key --secret my-secret)\" http://127.0.0.1:9080/get";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   ringgate token explain --key jack-key --secret my-secret \"$token\"
   echo \"$token\" | ringgate token explain --secret-file jack.secret
+  ringgate token explain --algorithm ES256 --public-key jack-public.pem \"$token\"
   ringgate token explain --secret my-secret --grace 30 --claims-to-verify exp,nbf \"$token\"";
 
 #[cfg(test)]
@@ -230,33 +195,6 @@ mod tests {
     }
 
     #[test]
-    fn one_final_newline_is_not_part_of_a_secret() {
-        for (text, want) in [("s", "s"), ("s\n", "s"), ("s\r\n", "s"), ("s\n\n", "s\n"), ("", "")] {
-            assert_eq!(without_newline(text.into()), want.as_bytes(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_base64_secret_is_decoded_as_the_gateway_does() {
-        let read = |secret: &str, base64_secret| {
-            let arguments = SecretArguments { secret: Some(secret.to_owned()), secret_file: None, base64_secret };
-            read_secret(&arguments).map_err(|error| error.to_string())
-        };
-        let not_base64 = Err("base64_secret required but the secret is not in base64 format".to_owned());
-        let cases = [
-            ("aGVsbG8=", false, Ok(b"aGVsbG8=".to_vec())),
-            ("aGVsbG8=", true, Ok(b"hello".to_vec())),
-            ("aGVsbG8", true, Ok(b"hello".to_vec())),
-            ("jack-key", true, not_base64.clone()),
-            ("\u{fffd}", true, not_base64),
-            ("", false, Err("expected a secret, found an empty one".to_owned())),
-        ];
-        for (secret, base64_secret, want) in cases {
-            assert_eq!(read(secret, base64_secret), want, "{secret:?} {base64_secret}");
-        }
-    }
-
-    #[test]
     fn names_of_algorithms_and_claims_are_the_cores() {
         let name = |name: &str| std::ffi::OsString::from(name);
         let command = clap::Command::new("token");
@@ -270,11 +208,5 @@ mod tests {
         }
         assert!(algorithm().parse_ref(&command, None, &name("none")).is_err());
         assert!(time_claim().parse_ref(&command, None, &name("iat")).is_err());
-    }
-
-    #[test]
-    fn debug_output_shows_no_secret() {
-        let arguments = SecretArguments { secret: Some("hunter2".into()), secret_file: None, base64_secret: true };
-        assert!(!format!("{arguments:?}").contains("hunter2"));
     }
 }

@@ -1,8 +1,7 @@
 //! Makes a token (RFC 7515 §7.1, compact form).
 
-use crate::auth::jwt::Algorithm;
-use base64_simd::URL_SAFE_NO_PAD;
-use ring::hmac;
+use crate::auth::jwt::SigningKey;
+use crate::auth::jwt::signing::SignError;
 use serde_json::{Map, Value, json};
 
 /// What is to be signed.
@@ -12,11 +11,10 @@ pub(super) struct Order {
     pub(super) claims: Vec<(String, Value)>,
     /// Seconds from now; 0 means no `exp`; `None` means a day, unless `claims` has an `exp`.
     pub(super) expires_s: Option<u64>,
-    pub(super) algorithm: Algorithm,
 }
 
-/// The token, signed with the bytes of `secret` at `now`, seconds since the Unix epoch.
-pub(super) fn sign(order: Order, secret: &[u8], now: u64) -> String {
+/// The token, signed with `key` at `now`, seconds since the Unix epoch.
+pub(super) fn sign(order: Order, key: &SigningKey, now: u64) -> Result<String, SignError> {
     let mut claims: Map<String, Value> = order.claims.into_iter().collect();
     claims.insert(order.key_claim_name, Value::String(order.key));
     match order.expires_s {
@@ -28,14 +26,7 @@ pub(super) fn sign(order: Order, secret: &[u8], now: u64) -> String {
             claims.insert("exp".to_owned(), json!(now.saturating_add(expires_s.unwrap_or(EXPIRES_S))));
         }
     }
-    let header = json!({ "alg": order.algorithm.name(), "typ": "JWT" }).to_string();
-    let mut token = URL_SAFE_NO_PAD.encode_to_string(header.as_bytes());
-    token.push('.');
-    URL_SAFE_NO_PAD.encode_append(Value::Object(claims).to_string().as_bytes(), &mut token);
-    let mac = hmac::sign(&hmac::Key::new(order.algorithm.hmac(), secret), token.as_bytes());
-    token.push('.');
-    URL_SAFE_NO_PAD.encode_append(mac.as_ref(), &mut token);
-    token
+    key.token(&claims, Map::new())
 }
 
 /// A credential's own default of `exp`.
@@ -44,6 +35,7 @@ const EXPIRES_S: u64 = 86_400;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::jwt::Algorithm;
     use jsonwebtoken::{DecodingKey, Validation, decode};
 
     fn claims_of(token: &str, secret: &[u8], algorithm: jsonwebtoken::Algorithm) -> Value {
@@ -53,9 +45,13 @@ mod tests {
         decode::<Value>(token, &DecodingKey::from_secret(secret), &validation).expect("another library agrees").claims
     }
 
-    fn order(algorithm: Algorithm, claims: &[(&str, Value)], expires_s: Option<u64>) -> Order {
+    fn signed(order: Order, algorithm: Algorithm, secret: &[u8], now: u64) -> String {
+        sign(order, &SigningKey::hmac(algorithm, secret).unwrap(), now).unwrap()
+    }
+
+    fn order(claims: &[(&str, Value)], expires_s: Option<u64>) -> Order {
         let claims = claims.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        Order { key: "jack-key".to_owned(), key_claim_name: "key".to_owned(), claims, expires_s, algorithm }
+        Order { key: "jack-key".to_owned(), key_claim_name: "key".to_owned(), claims, expires_s }
     }
 
     #[test]
@@ -66,7 +62,7 @@ mod tests {
             (Algorithm::Hs512, jsonwebtoken::Algorithm::HS512),
         ];
         for (ours, theirs) in pairs {
-            let token = sign(order(ours, &[("role", json!("reader"))], None), b"secret", 1_000);
+            let token = signed(order(&[("role", json!("reader"))], None), ours, b"secret", 1_000);
             let want = json!({"role": "reader", "key": "jack-key", "exp": 87_400});
             assert_eq!(claims_of(&token, b"secret", theirs), want, "{ours:?}");
         }
@@ -83,7 +79,7 @@ mod tests {
             (&exp, Some(60), json!(70)),
         ];
         for (claims, expires_s, want) in cases {
-            let token = sign(order(Algorithm::Hs256, claims, expires_s), b"s", 10);
+            let token = signed(order(claims, expires_s), Algorithm::Hs256, b"s", 10);
             assert_eq!(
                 claims_of(&token, b"s", jsonwebtoken::Algorithm::HS256)["exp"],
                 want,
@@ -94,9 +90,9 @@ mod tests {
 
     #[test]
     fn the_key_goes_into_the_named_claim_whatever_else_is_asked() {
-        let mut wish = order(Algorithm::Hs256, &[("iss", json!("other"))], Some(0));
+        let mut wish = order(&[("iss", json!("other"))], Some(0));
         wish.key_claim_name = "iss".to_owned();
-        let token = sign(wish, b"s", 0);
+        let token = signed(wish, Algorithm::Hs256, b"s", 0);
         assert_eq!(claims_of(&token, b"s", jsonwebtoken::Algorithm::HS256), json!({"iss": "jack-key"}));
     }
 }

@@ -3,7 +3,7 @@
 //! Configuration in, key material out. Runs on the control side, once per change. No error text holds a secret.
 
 use crate::auth::consumer::AuthMaterial;
-use crate::auth::jwt::{Algorithm, JwtCredential};
+use crate::auth::jwt::{Algorithm, JwtCredential, KeyFault, PublicKey, VerifyingKey};
 use crate::schema::{holds_reference, starts_like_reference};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
@@ -14,9 +14,13 @@ pub(super) fn check(configuration: &Value) -> Result<(), String> {
     if text(configuration, "algorithm").is_some_and(starts_like_reference) {
         return Ok(());
     }
-    algorithm(configuration)?;
-    match secret {
-        Some(secret) if is_base64(configuration) && !starts_like_reference(secret) => decode_secret(secret).map(|_| ()),
+    let algorithm = algorithm(configuration)?;
+    if let Some(secret) = secret.filter(|secret| is_base64(configuration) && !starts_like_reference(secret)) {
+        decode_secret(secret).map_err(|fault| fault.to_string())?;
+    }
+    // A key that cannot be read is the log's business, as in APISIX; one that this build cannot verify with is not.
+    match verifying_key(configuration, algorithm) {
+        Err(fault @ KeyFault::NotBuilt(_)) => Err(fault.to_string()),
         _ => Ok(()),
     }
 }
@@ -25,7 +29,7 @@ pub(super) fn check(configuration: &Value) -> Result<(), String> {
 ///
 /// Whatever is there stays, and so does whatever the schema will refuse.
 pub(super) fn complete(configuration: &mut Value) {
-    let has_hmac = algorithm(configuration).is_ok();
+    let has_hmac = algorithm(configuration).is_ok_and(Algorithm::is_hmac);
     let Some(members) = configuration.as_object_mut() else { return };
     if !has_hmac || members.contains_key("secret") {
         return;
@@ -37,22 +41,30 @@ pub(super) fn complete(configuration: &mut Value) {
 }
 
 /// Builds what verifies tokens. All references must be resolved: an unresolved one would make its own text a secret.
+///
+/// A credential whose key cannot be used is built without one: its tokens are told apart from those of nobody.
 pub(super) fn build(configuration: &Value) -> Result<AuthMaterial, String> {
     if holds_reference(configuration) {
         return Err("a secret reference is not resolved".into());
     }
     let key = text(configuration, "key").filter(|key| !key.is_empty()).ok_or("property \"key\" is required")?;
     let algorithm = algorithm(configuration)?;
-    let secret = text(configuration, "secret").filter(|secret| !secret.is_empty());
-    let secret = secret.ok_or("property \"secret\" is required when using HS based algorithms")?;
     let grace_s = configuration.get("lifetime_grace_period").map_or(Some(0), whole_seconds);
     let grace_s = grace_s.ok_or("property \"lifetime_grace_period\" validation failed: expected whole seconds")?;
-    let credential = if is_base64(configuration) {
-        JwtCredential::hmac(key, algorithm, &decode_secret(secret)?, grace_s)
-    } else {
-        JwtCredential::hmac(key, algorithm, secret.as_bytes(), grace_s)
-    };
-    Ok(AuthMaterial::Jwt(credential))
+    let verifying_key = verifying_key(configuration, algorithm);
+    Ok(AuthMaterial::Jwt(JwtCredential::new(key, algorithm, verifying_key, grace_s)))
+}
+
+fn verifying_key(configuration: &Value, algorithm: Algorithm) -> Result<VerifyingKey, KeyFault> {
+    if !algorithm.is_hmac() {
+        let public_key = text(configuration, "public_key").ok_or(KeyFault::PublicKeyMissing)?;
+        return VerifyingKey::public(algorithm, PublicKey::parse(public_key)?);
+    }
+    let secret = text(configuration, "secret").ok_or(KeyFault::SecretMissing)?;
+    if is_base64(configuration) {
+        return VerifyingKey::hmac(algorithm, &decode_secret(secret)?);
+    }
+    VerifyingKey::hmac(algorithm, secret.as_bytes())
 }
 
 fn text<'v>(configuration: &'v Value, name: &str) -> Option<&'v str> {
@@ -68,23 +80,20 @@ fn algorithm(configuration: &Value) -> Result<Algorithm, String> {
         None => Algorithm::Hs256.name(),
         Some(name) => name.as_str().unwrap_or("of another type than string"),
     };
-    Algorithm::from_name(name).ok_or_else(|| {
-        let supported = Algorithm::ALL.map(Algorithm::name).join(", ");
-        format!("algorithm {name} is not supported yet, supported: {supported}")
-    })
+    Algorithm::from_name(name).ok_or_else(|| format!("algorithm {name} is not known"))
 }
 
 /// Decodes the secret of a credential with `base64_secret`: standard base64, as leniently as APISIX reads it, so that
 /// every secret written there keeps working. Padding may be missing, and the last character's spare bits are ignored;
 /// the url alphabet and white space are refused.
-pub fn decode_secret(secret: &str) -> Result<Vec<u8>, String> {
+pub fn decode_secret(secret: &str) -> Result<Vec<u8>, KeyFault> {
     let digits = secret.trim_end_matches('=');
     let padding = secret.len() - digits.len();
     let is_standard = digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
     if padding > BASE64_PADDING_MAX || digits.is_empty() || !is_standard {
-        return Err(NOT_BASE64.into());
+        return Err(KeyFault::SecretNotBase64);
     }
-    base64_simd::forgiving_decode_to_vec(digits.as_bytes()).map_err(|_| NOT_BASE64.into())
+    base64_simd::forgiving_decode_to_vec(digits.as_bytes()).map_err(|_| KeyFault::SecretNotBase64)
 }
 
 /// A whole number of seconds, also when written as `60.0`; too large a one counts as the largest.
@@ -93,8 +102,6 @@ fn whole_seconds(value: &Value) -> Option<u64> {
         value.as_f64().filter(|seconds| *seconds >= 0.0 && seconds.fract() == 0.0).map(|seconds| seconds as u64)
     })
 }
-
-const NOT_BASE64: &str = "base64_secret required but the secret is not in base64 format";
 
 /// As many as APISIX generated, and as RFC 7518 §3.2 asks of an HS256 key.
 const GENERATED_SECRET_BYTES: usize = 32;
@@ -113,13 +120,13 @@ mod tests {
 
     #[test]
     fn checks_go_beyond_the_schema() {
-        let rs256 = Err("algorithm RS256 is not supported yet, supported: HS256, HS384, HS512".to_owned());
-        let not_base64 = Err(NOT_BASE64.to_owned());
+        let not_base64 = Err(KeyFault::SecretNotBase64.to_string());
         let cases = [
             (json!({"key": "k"}), Ok(())),
             (json!({"key": "k", "secret": "s", "algorithm": "HS384"}), Ok(())),
-            (json!({"key": "k", "algorithm": "RS256", "public_key": "p"}), rs256.clone()),
-            (json!({"key": "k", "algorithm": "RS256", "public_key": "p", "base64_secret": true, "secret": "@"}), rs256),
+            (json!({"key": "k", "algorithm": "RS256", "public_key": "no key, and no reason to refuse"}), Ok(())),
+            (json!({"key": "k", "algorithm": "RS256", "public_key": "p", "base64_secret": true}), Ok(())),
+            (json!({"key": "k", "algorithm": "RS257"}), Err("algorithm RS257 is not known".to_owned())),
             (json!({"key": "k", "secret": "c2VjcmV0", "base64_secret": true}), Ok(())),
             (json!({"key": "k", "secret": "c2VjcmV0cw==", "base64_secret": true}), Ok(())),
             (json!({"key": "k", "secret": "c2VjcmV0cw", "base64_secret": true}), Ok(())),
@@ -142,23 +149,28 @@ mod tests {
 
     #[test]
     fn only_what_can_verify_is_built() {
-        let missing = Err("property \"secret\" is required when using HS based algorithms".to_owned());
         let unresolved = Err("a secret reference is not resolved".to_owned());
         let cases = [
             (json!({"key": "k", "secret": "s"}), Ok(())),
             (json!({"key": "k", "secret": "s", "lifetime_grace_period": 60.0, "exp": 1, "extra": [1]}), Ok(())),
-            (json!({"key": "k"}), missing.clone()),
-            (json!({"key": "k", "secret": ""}), missing),
             (json!({"secret": "s"}), Err("property \"key\" is required".to_owned())),
             (json!({"key": "k", "secret": "$env://S"}), unresolved.clone()),
             (json!({"key": "$secret://vault/1/k", "secret": "s"}), unresolved.clone()),
             (json!({"key": "k", "secret": "s", "extra": {"deep": ["$ENV://X"]}}), unresolved),
-            (json!({"key": "k", "secret": "not base64", "base64_secret": true}), Err(NOT_BASE64.to_owned())),
         ];
         for (configuration, want) in cases {
             assert_eq!(built(&configuration), want, "{configuration}");
         }
-        assert!(built(&json!({"key": "k", "secret": "s", "algorithm": "ES256"})).is_err());
+        for (configuration, want) in [
+            (json!({"key": "k"}), KeyFault::SecretMissing),
+            (json!({"key": "k", "secret": ""}), KeyFault::SecretMissing),
+            (json!({"key": "k", "secret": "@", "base64_secret": true}), KeyFault::SecretNotBase64),
+            (json!({"key": "k", "secret": "s", "algorithm": "ES256"}), KeyFault::PublicKeyMissing),
+            (json!({"key": "k", "public_key": "s", "algorithm": "ES256"}), KeyFault::NotPem),
+            (json!({"key": "k", "public_key": "{}", "algorithm": "EdDSA"}), KeyFault::Jwk("kty is missing")),
+        ] {
+            assert_eq!(build(&configuration).unwrap().fault(), Some(want), "{configuration}");
+        }
         let AuthMaterial::Jwt(jwt) =
             build(&json!({"key": "k", "secret": "s", "algorithm": "HS512", "lifetime_grace_period": 60})).unwrap();
         assert_eq!((jwt.lookup_key(), jwt.algorithm(), jwt.grace_s()), ("k", Algorithm::Hs512, 60));

@@ -205,6 +205,9 @@ impl Consumers {
                     tracing::error!(key = &**key, plugin = name.plugin, reason, "cannot be used to authenticate");
                 })
                 .ok()?;
+            if let Some(fault) = material.fault() {
+                tracing::warn!(key = &**key, plugin = name.plugin, %fault, "no token can be verified with it");
+            }
             let version = self.version + 1;
             let identity = claim.consumer.identity(claim.credential_id, claim.consumer.custom_id.as_deref());
             Some((Credential { identity: Arc::new(identity), material, version }, version))

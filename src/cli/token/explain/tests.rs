@@ -1,6 +1,6 @@
 use super::super::sign::{Order, sign};
 use super::*;
-use crate::auth::jwt::{TimeChecks, TimeClaim};
+use crate::auth::jwt::{SigningKey, TimeChecks, TimeClaim};
 use base64_simd::URL_SAFE_NO_PAD;
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 use proptest::prelude::*;
@@ -15,11 +15,15 @@ const SEED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJrZXkiOiJqYWNrLWtleSI
 fn options() -> Options {
     Options {
         key: Some("jack-key".to_owned()),
-        secret: SECRET.to_vec(),
+        verifying_key: hs256(SECRET),
         algorithm: Algorithm::Hs256,
         grace_s: 0,
         policy: Policy { key_claim_name: "key".into(), time_checks: TimeChecks::IF_PRESENT },
     }
+}
+
+fn hs256(secret: &[u8]) -> VerifyingKey {
+    VerifyingKey::hmac(Algorithm::Hs256, secret).unwrap()
 }
 
 /// A token made by another library.
@@ -72,7 +76,7 @@ ok       compare the algorithm
 refused  signature mismatch
 answer   401 {\"message\":\"failed to verify jwt\"}
 ";
-    let any = Options { key: None, secret: b"other".to_vec(), ..options() };
+    let any = Options { key: None, verifying_key: hs256(b"other"), ..options() };
     assert_eq!(explain(SEED.as_bytes(), any, NOW).to_string(), other_secret);
     let torn = "\
 refused  the token does not have three parts
@@ -141,7 +145,7 @@ fn verification_says_what_the_client_is_not_told() {
     let good = foreign(&json!({"key": "jack-key"}));
     let cut = good.rsplit_once('.').unwrap().0;
     let with_header = |header| raw(header, r#"{"key":"jack-key"}"#);
-    let other = Options { secret: b"other".to_vec(), ..options() };
+    let other = Options { verifying_key: hs256(b"other"), ..options() };
     let wide = Options { algorithm: Algorithm::Hs512, ..options() };
     let cases = [
         (with_header(r#"{"alg":"none"}"#), options(), "algorithm mismatch, expected HS256"),
@@ -239,10 +243,10 @@ proptest! {
             key_claim_name: "key".to_owned(),
             claims: Vec::new(),
             expires_s: None,
-            algorithm: Algorithm::Hs384,
         };
-        let token = sign(order, &secret, NOW);
-        let options = Options { key: Some(key), secret, algorithm: Algorithm::Hs384, ..options() };
+        let token = sign(order, &SigningKey::hmac(Algorithm::Hs384, &secret).unwrap(), NOW).unwrap();
+        let verifying_key = VerifyingKey::hmac(Algorithm::Hs384, &secret).unwrap();
+        let options = Options { key: Some(key), verifying_key, algorithm: Algorithm::Hs384, ..options() };
         prop_assert_eq!(explain(token.as_bytes(), options, NOW).refusal, None);
     }
 }
