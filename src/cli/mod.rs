@@ -118,7 +118,7 @@ mod tests {
             "ringgate token",
             "ringgate token sign --key k",
             "ringgate token sign --key k --secret s --secret-file f",
-            "ringgate token sign --key k --secret s --algorithm RS256",
+            "ringgate token sign --key k --secret s --algorithm RS257",
             "ringgate token sign --key k --secret s --claim novalue",
             "ringgate token explain --secret s --claims-to-verify iat t",
             "ringgate echo --listen nowhere",

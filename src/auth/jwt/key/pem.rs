@@ -4,7 +4,7 @@ use super::{KeyFault, PrivateKey, PublicKey, RsaPublicKey, checked_point};
 use crate::auth::jwt::algorithm::Curve;
 use pkcs8::PrivateKeyInfoRef;
 use pkcs8::der::asn1::{AnyRef, ObjectIdentifier};
-use pkcs8::der::{Decode, Encode};
+use pkcs8::der::Decode;
 use sec1::{EcParameters, EcPrivateKey};
 use spki::SubjectPublicKeyInfoRef;
 
@@ -135,8 +135,7 @@ fn sec1_private(der: &[u8], outer: Option<Curve>) -> Result<PrivateKey, KeyFault
 }
 
 fn curve(parameters: Option<AnyRef<'_>>) -> Result<Curve, KeyFault> {
-    let der = parameters.and_then(|parameters| parameters.to_der().ok());
-    let oid = der.and_then(|der| ObjectIdentifier::from_der(&der).ok());
+    let oid = parameters.and_then(|parameters| parameters.decode_as::<ObjectIdentifier>().ok());
     curve_of(oid.ok_or(KeyFault::Unsupported("a curve without a name"))?)
 }
 
