@@ -3,7 +3,7 @@
 //! Input: JSON up to the first line feed; what follows is the request's query, host and one field.
 
 use ringgate::http::request::OwnedRequest;
-use ringgate::route::vars::{Expression, check};
+use ringgate::vars::{Expression, check};
 use serde_json::{Value, json};
 
 pub(crate) fn holds(input: &[u8]) {

@@ -1,7 +1,8 @@
-//! Small things under both sides: bytes, maps, clock. The only home of `unsafe`.
+//! Small things under both sides: bytes, maps, clock, networks. The only home of `unsafe`.
 
 pub mod base64url;
 pub mod bytes;
 pub mod clock;
 pub mod fd;
 pub mod map;
+pub mod network;

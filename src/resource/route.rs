@@ -131,7 +131,7 @@ fn addresses(route: &Map<String, Value>) -> Result<(), String> {
 }
 
 fn vars(route: &Map<String, Value>) -> Result<(), String> {
-    match route.get("vars").map(crate::route::vars::check) {
+    match route.get("vars").map(crate::vars::check) {
         Some(Err(reason)) => Err(format!("failed to validate the 'vars' expression: {reason}")),
         _ => Ok(()),
     }

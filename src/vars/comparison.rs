@@ -2,8 +2,8 @@
 
 use super::VarsError;
 use super::variable::Variable;
+use crate::base::network::network;
 use crate::http::request::Request;
-use crate::route::rule::network;
 use ipnet::IpNet;
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
