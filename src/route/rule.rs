@@ -4,7 +4,7 @@ use super::host::HostPattern;
 use super::pattern::UriPattern;
 use crate::base::network::network;
 use crate::http::request::Request;
-use crate::vars::{Expression, VarsError};
+use crate::vars::{Expression, Known, VarsError};
 use ipnet::IpNet;
 use serde_json::Value;
 
@@ -114,7 +114,7 @@ impl Rule {
     /// Whether the conditions beside host, uri and method hold.
     pub fn conditions_hold(&self, request: &Request<'_>) -> bool {
         (self.remote_addrs.is_empty() || self.remote_addrs.iter().any(|net| net.contains(&request.remote_addr)))
-            && self.vars.as_ref().is_none_or(|vars| vars.holds(request))
+            && self.vars.as_ref().is_none_or(|vars| vars.holds(&Known::of(request)))
     }
 }
 
