@@ -65,6 +65,7 @@ fn nothing_is_allocated_per_request() {
                 consumers: &consumers,
                 unix_s: NOW,
                 identity: None,
+                route: None,
                 edits: &mut edits,
                 scratch: &mut scratch,
             };

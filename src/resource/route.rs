@@ -132,7 +132,7 @@ fn addresses(route: &Map<String, Value>) -> Result<(), String> {
 
 fn vars(route: &Map<String, Value>) -> Result<(), String> {
     match route.get("vars").map(crate::vars::check) {
-        Some(Err(reason)) => Err(format!("failed to validate the 'vars' expression: {reason}")),
+        Some(Err(reason)) => Err(fields::expression_refused(&reason)),
         _ => Ok(()),
     }
 }
