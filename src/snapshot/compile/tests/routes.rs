@@ -18,7 +18,10 @@ fn a_route_merges_plugin_config_and_service_whole_plugin_by_name() {
             "plugins": {"limit": {"from": "route"}, "t-auth": {"_meta": {"disable": true}}}}),
         ),
         ("routes/2", json!({"uri": "/", "service_id": "1"})),
-        ("routes/3", json!({"uri": "/", "service_id": "1", "plugins": {"other": {"_meta": {"priority": 9000}}}})),
+        (
+            "routes/3",
+            json!({"uri": "/", "service_id": "1", "plugins": {"other": {"_meta": {"priority": 9000, "filter": []}}}}),
+        ),
     ]);
     assert_eq!(
         world.chain("1"),
