@@ -122,7 +122,8 @@ pub struct PluginType {
     pub name: &'static str,
     /// Its place in the chain; higher runs first. `_meta.priority` may override it.
     pub priority: i64,
-    /// The first phase in which it does anything. `_meta.filter` is evaluated then, and decides for later phases too.
+    /// The first phase in which it does anything. `_meta.filter` is evaluated then and decides for later phases too; a
+    /// filtered plugin is not called before.
     pub first_phase: Phase,
     /// Its release, as APISIX reports one.
     pub version: &'static str,
