@@ -1,4 +1,4 @@
-//! Small things under both sides: bytes, maps, clock. The only home of `unsafe`.
+//! Small things under both sides: bytes, maps, clock, networks. The only home of `unsafe`.
 
 pub mod base64url;
 pub mod brake;
@@ -6,3 +6,4 @@ pub mod bytes;
 pub mod clock;
 pub mod fd;
 pub mod map;
+pub mod network;

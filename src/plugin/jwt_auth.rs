@@ -9,7 +9,7 @@ mod credential;
 
 pub use credential::decode_secret;
 
-use super::{Answer, AuthType, Context, Plugin, PluginType, Side, Verdict};
+use super::{Answer, AuthType, Context, Phase, Plugin, PluginType, Side, Verdict};
 use crate::auth::consumer::{AuthMaterial, Identity};
 use crate::auth::extract::{self, Names};
 use crate::auth::jwt::failure::ClientMessage;
@@ -22,6 +22,7 @@ use std::sync::Arc;
 pub static TYPE: PluginType = PluginType {
     name: NAME,
     priority: 2510,
+    first_phase: Phase::Rewrite,
     version: "0.1",
     schema: include_str!("jwt_auth/route_schema.json"),
     auth: Some(AuthType {
