@@ -32,7 +32,7 @@ impl Brake {
     pub fn wait(&self, from: IpAddr) -> Option<Duration> {
         let until = self.waiting.get(&network_of(from))?;
         let now = self.clock.now();
-        (now < *until).then(|| until.duration_since(now).into())
+        (now < *until).then(|| until.duration_since(now))
     }
 
     /// Counts a failure of `from`.
@@ -109,7 +109,7 @@ mod tests {
         for host in 1..=2_u128 {
             brake.failed(Ipv6Addr::from_bits((0x2001_0db8 << 96) | host).into());
         }
-        assert!(brake.wait(Ipv6Addr::from_bits((0x2001_0db8 << 96) | 77).into()).is_some());
+        assert!(brake.wait(Ipv6Addr::from_bits((0x2001_0db8 << 96) | 0x77).into()).is_some());
         assert!(brake.wait(Ipv6Addr::from_bits((0x2001_0db9 << 96) | 1).into()).is_none());
     }
 

@@ -5,5 +5,6 @@ pub mod brake;
 pub mod bytes;
 pub mod clock;
 pub mod fd;
+pub mod log_limit;
 pub mod map;
 pub mod network;

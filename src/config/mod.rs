@@ -8,6 +8,7 @@
 mod admin;
 mod atomic;
 mod error;
+mod jwt;
 mod key;
 mod keys;
 mod listen;

@@ -33,6 +33,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     let mut admin_section = deployment.section("admin")?;
     let mut own = root.section("ringgate")?;
     let mut limits = own.section("limits")?;
+    let mut jwt = own.section("jwt")?;
 
     role(&mut deployment, environment)?;
     modes(&mut apisix, &mut router)?;
@@ -65,6 +66,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
             timeouts: timeouts(&mut http)?,
             limits: limits_of(&mut limits, &mut http)?,
             keepalive: keepalive(&mut upstream)?,
+            jwt: super::jwt::read(&mut jwt)?,
             drain_max: nginx.time("worker_shutdown_timeout")?.unwrap_or_else(|| Settings::default().drain_max),
         },
         warnings: Vec::new(),
@@ -72,7 +74,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     conflicts(&config)?;
 
     let mut left = Vec::new();
-    for section in [upstream, http, nginx, router, apisix, admin_section, deployment, limits, own, root] {
+    for section in [upstream, http, nginx, router, apisix, admin_section, deployment, limits, jwt, own, root] {
         section.finish(&mut left);
     }
     warnings.extend(keys::judge(left)?);

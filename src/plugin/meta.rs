@@ -180,6 +180,7 @@ mod tests {
                 consumers: &ConsumerTable::default(),
                 unix_s: 0,
                 identity: None,
+                payload: None,
                 route: None,
                 edits: &mut edits,
                 scratch: &mut scratch,

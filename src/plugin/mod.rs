@@ -4,6 +4,7 @@
 //! [`registry`]. The control side checks and builds plugins; workers only run them.
 
 use crate::auth::consumer::{ConsumerTable, Identity};
+use crate::auth::jwt::Payload;
 use crate::http::request::Request;
 use crate::route::Route;
 use crate::vars::Known;
@@ -72,6 +73,8 @@ pub struct Context<'w> {
     pub unix_s: u64,
     /// Who is calling, once an authentication plugin has said so.
     pub identity: Option<Arc<Identity>>,
+    /// What the caller's token says, where `store_in_ctx` asks for it.
+    pub payload: Option<Payload>,
     /// The route taken; none when global rules run for a request that no route takes.
     pub route: Option<&'w Route>,
     /// What to change on the way to the upstream.
@@ -83,7 +86,7 @@ pub struct Context<'w> {
 impl Context<'_> {
     /// What variables are read from at this moment (spec/routing-and-upstreams §3).
     pub fn known<'a>(&'a self, request: &'a Request<'a>) -> Known<'a> {
-        Known { request, route: self.route, identity: self.identity.as_deref() }
+        Known { request, route: self.route, identity: self.identity.as_deref(), payload: self.payload.as_ref() }
     }
 }
 

@@ -53,6 +53,7 @@ pub fn decide(state: &State, exchange: &mut Exchange, buffer: &[u8], client: Cli
         consumers: &tables.consumers,
         unix_s: exchange.now.unix_s(),
         identity: None,
+        payload: None,
         route: None,
         edits: &mut edits,
         scratch: &mut scratch,

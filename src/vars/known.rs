@@ -1,6 +1,7 @@
 //! What variables are read from.
 
 use crate::auth::consumer::Identity;
+use crate::auth::jwt::Payload;
 use crate::http::request::Request;
 use crate::route::Route;
 
@@ -13,11 +14,13 @@ pub struct Known<'a> {
     pub route: Option<&'a Route>,
     /// Who is calling, once an authentication plugin has said so.
     pub identity: Option<&'a Identity>,
+    /// What the caller's token says, once jwt-auth with `store_in_ctx` has verified one.
+    pub payload: Option<&'a Payload>,
 }
 
 impl<'a> Known<'a> {
     /// The request alone: what is known when a route is chosen.
     pub fn of(request: &'a Request<'a>) -> Self {
-        Self { request, route: None, identity: None }
+        Self { request, route: None, identity: None, payload: None }
     }
 }

@@ -50,6 +50,9 @@ pub enum Variable {
     RouteName,
     /// `service_id`: the id of that route's service.
     ServiceId,
+    /// `jwt_payload_<claim>`: a scalar member of the caller's token, once jwt-auth with `store_in_ctx` has verified one
+    /// (spec/jwt-auth §8.3).
+    Claim(Box<str>),
     /// Any other name; always absent.
     Unknown(Box<str>),
 }
@@ -79,6 +82,8 @@ impl Variable {
                     Self::Field(field.bytes().map(folded).collect())
                 } else if let Some(argument) = name.strip_prefix("arg_") {
                     Self::Argument(argument.as_bytes().into())
+                } else if let Some(claim) = name.strip_prefix("jwt_payload_") {
+                    Self::Claim(claim.into())
                 } else if let Some(cookie) = name.strip_prefix("cookie_") {
                     Self::Cookie(cookie.as_bytes().into())
                 } else {
@@ -111,6 +116,7 @@ impl Variable {
             Self::RouteId => known.route.map(|route| bytes(&route.id)),
             Self::RouteName => known.route.and_then(|route| route.name.as_deref()).map(bytes),
             Self::ServiceId => known.route.and_then(|route| route.service_id.as_deref()).map(bytes),
+            Self::Claim(name) => known.payload.and_then(|payload| payload.claim(name)).map(Cow::Borrowed),
             Self::Unknown(_) => None,
         }
     }
@@ -303,7 +309,7 @@ mod tests {
         let (jack, member) = (identity(None), identity(Some("g1")));
         let request = OwnedRequest::new("GET", "/p");
         let view = request.view();
-        let known = |route, identity| Known { request: &view, route, identity };
+        let known = |route, identity| Known { request: &view, route, identity, payload: None };
         for (name, before, with_route, with_all) in [
             ("route_id", None, Some("r1"), Some("r1")),
             ("route_name", None, Some("first"), Some("first")),

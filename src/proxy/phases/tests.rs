@@ -88,6 +88,7 @@ fn trace(rules: Vec<Link>, route: Vec<Link>, target: &str) -> String {
         consumers: &consumers,
         unix_s: 0,
         identity: None,
+        payload: None,
         route: None,
         edits: &mut edits,
         scratch: &mut scratch,

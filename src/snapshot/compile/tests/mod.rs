@@ -181,6 +181,7 @@ fn assert_refuses(links: &[Link], name: &str) {
         consumers: &ConsumerTable::default(),
         unix_s: 0,
         identity: None,
+        payload: None,
         route: None,
         edits: &mut edits,
         scratch: &mut scratch,
