@@ -3,8 +3,8 @@
 use super::{KeyFault, PrivateKey, PublicKey, RsaPublicKey, checked_point};
 use crate::auth::jwt::algorithm::Curve;
 use pkcs8::PrivateKeyInfoRef;
-use pkcs8::der::asn1::{AnyRef, ObjectIdentifier};
 use pkcs8::der::Decode;
+use pkcs8::der::asn1::{AnyRef, ObjectIdentifier};
 use sec1::{EcParameters, EcPrivateKey};
 use spki::SubjectPublicKeyInfoRef;
 
