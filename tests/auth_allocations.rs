@@ -6,7 +6,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use ringgate::auth::consumer::{ConsumerTable, Credential, Identity};
 use ringgate::auth::jwt::Scratch;
 use ringgate::http::request::OwnedRequest;
-use ringgate::plugin::{Context, Edits, Verdict, registry};
+use ringgate::plugin::{Context, Edits, Rules, Verdict, registry};
 use serde_json::{Value, json};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -83,7 +83,8 @@ fn nothing_is_allocated_per_request() {
 
 fn consumers() -> ConsumerTable {
     let auth = registry::find("jwt-auth").and_then(|plugin| plugin.auth.as_ref()).unwrap();
-    let material = (auth.build_credential)(&json!({"key": "jack-key", "secret": "jack-secret"})).unwrap();
+    let configuration = json!({"key": "jack-key", "secret": "jack-secret"});
+    let material = (auth.build_credential)(&configuration, Rules::default()).unwrap();
     let identity = Arc::new(Identity {
         username: "jack".into(),
         group_id: None,

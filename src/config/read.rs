@@ -6,6 +6,7 @@ use super::yaml::Table;
 use super::{AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, keys, listen, merge, substitute};
 use crate::dns::ResolverOptions;
 use crate::log::Escape;
+use crate::plugin::{Rules, jwt_auth};
 use crate::upstream::KeepalivePool;
 use crate::worker::settings::{ClientTimeouts, Limits, Settings};
 use serde_json::Value;
@@ -33,6 +34,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     let mut admin_section = deployment.section("admin")?;
     let mut own = root.section("ringgate")?;
     let mut limits = own.section("limits")?;
+    let mut jwt = own.section("jwt")?;
 
     role(&mut deployment, environment)?;
     modes(&mut apisix, &mut router)?;
@@ -54,6 +56,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
         },
         resolver: resolver(&mut apisix)?,
         plugins,
+        plugin_rules: plugin_rules(&mut jwt)?,
         workers: workers(&mut nginx, environment)?,
         settings: Settings {
             server: server(apisix.switch("enable_server_tokens")?),
@@ -72,7 +75,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     conflicts(&config)?;
 
     let mut left = Vec::new();
-    for section in [upstream, http, nginx, router, apisix, admin_section, deployment, limits, own, root] {
+    for section in [upstream, http, nginx, router, apisix, admin_section, deployment, limits, jwt, own, root] {
         section.finish(&mut left);
     }
     warnings.extend(keys::judge(left)?);
@@ -139,6 +142,12 @@ fn plugins(root: &mut Section, warnings: &mut Vec<String>) -> Result<Vec<String>
         warnings.push(format!("plugins names what is not available: {}", unknown.join(", ")));
     }
     Ok(names)
+}
+
+/// What of `ringgate.jwt` is about credentials; workers are told the rest.
+fn plugin_rules(jwt: &mut Section) -> Result<Rules, Fault> {
+    let jwt_auth = jwt_auth::Rules { require_secret: jwt.switch("require_secret")?, sign_x5c: jwt.switch("sign_x5c")? };
+    Ok(Rules { jwt_auth })
 }
 
 fn status(apisix: &mut Section) -> Result<Option<SocketAddr>, Fault> {

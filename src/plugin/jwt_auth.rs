@@ -7,7 +7,7 @@
 
 mod credential;
 
-pub use credential::decode_secret;
+pub use credential::{Rules, decode_secret};
 
 use super::{Answer, AuthType, Context, Plugin, PluginType, Side, Verdict};
 use crate::auth::consumer::{AuthMaterial, Identity};
