@@ -3,7 +3,10 @@
 //! Configuration in, key material out. Runs on the control side, once per change. No error text holds a secret.
 
 use crate::auth::consumer::AuthMaterial;
-use crate::auth::jwt::{Algorithm, JwtCredential, KeyFault, PublicKey, VerifyingKey};
+use crate::auth::jwt::algorithm::Family;
+use crate::auth::jwt::issue::{CLAIM_NAME, LIFETIME_S};
+use crate::auth::jwt::key::PrivateKey;
+use crate::auth::jwt::{Algorithm, Issuer, JwtCredential, KeyFault, PublicKey, SigningKey, VerifyingKey};
 use crate::plugin;
 use crate::schema::{holds_reference, starts_like_reference};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -57,7 +60,7 @@ pub(super) fn complete(configuration: &mut Value, rules: plugin::Rules) -> Resul
 /// Builds what verifies tokens. All references must be resolved: an unresolved one would make its own text a secret.
 ///
 /// A credential whose key cannot be used is built without one: its tokens are told apart from those of nobody.
-pub(super) fn build(configuration: &Value, _rules: plugin::Rules) -> Result<AuthMaterial, String> {
+pub(super) fn build(configuration: &Value, rules: plugin::Rules) -> Result<AuthMaterial, String> {
     if holds_reference(configuration) {
         return Err("a secret reference is not resolved".into());
     }
@@ -66,7 +69,23 @@ pub(super) fn build(configuration: &Value, _rules: plugin::Rules) -> Result<Auth
     let grace_s = configuration.get("lifetime_grace_period").map_or(Some(0), whole_seconds);
     let grace_s = grace_s.ok_or("property \"lifetime_grace_period\" validation failed: expected whole seconds")?;
     let verifying_key = verifying_key(configuration, algorithm);
-    Ok(AuthMaterial::Jwt(JwtCredential::new(key, algorithm, verifying_key, grace_s)))
+    let issuer = issuer(configuration, algorithm, rules.jwt_auth)?;
+    Ok(AuthMaterial::Jwt(JwtCredential::new(key, algorithm, verifying_key, grace_s).with_issuer(issuer)))
+}
+
+/// What only the sign endpoint uses. A private key that cannot be used does not keep tokens from being verified.
+fn issuer(configuration: &Value, algorithm: Algorithm, rules: Rules) -> Result<Issuer, String> {
+    let lifetime_s = configuration.get("exp").map_or(Some(LIFETIME_S), whole_seconds).filter(|seconds| *seconds > 0);
+    let lifetime_s = lifetime_s.ok_or("property \"exp\" validation failed: expected whole seconds, at least 1")?;
+    let private_key = text(configuration, "private_key").filter(|_| !algorithm.is_hmac());
+    let sign = |text: &str| SigningKey::private(algorithm, &PrivateKey::parse(text)?);
+    let has_x5c = rules.sign_x5c && matches!(algorithm.family(), Family::RsaPkcs1(_) | Family::Ecdsa(_));
+    Ok(Issuer {
+        key: private_key.map(sign).transpose(),
+        lifetime_s,
+        claim_name: text(configuration, "key_claim_name").unwrap_or(CLAIM_NAME).into(),
+        x5c: text(configuration, "public_key").filter(|_| has_x5c).map(Into::into),
+    })
 }
 
 fn verifying_key(configuration: &Value, algorithm: Algorithm) -> Result<VerifyingKey, KeyFault> {
@@ -165,6 +184,7 @@ mod tests {
 
     #[test]
     fn only_what_can_verify_is_built() {
+        let exp = Err("property \"exp\" validation failed: expected whole seconds, at least 1".to_owned());
         let unresolved = Err("a secret reference is not resolved".to_owned());
         let cases = [
             (json!({"key": "k", "secret": "s"}), Ok(())),
@@ -173,6 +193,8 @@ mod tests {
             (json!({"key": "k", "secret": "$env://S"}), unresolved.clone()),
             (json!({"key": "$secret://vault/1/k", "secret": "s"}), unresolved.clone()),
             (json!({"key": "k", "secret": "s", "extra": {"deep": ["$ENV://X"]}}), unresolved),
+            (json!({"key": "k", "secret": "s", "exp": 0}), exp.clone()),
+            (json!({"key": "k", "secret": "s", "exp": 1.5}), exp),
         ];
         for (configuration, want) in cases {
             assert_eq!(built(&configuration), want, "{configuration}");
@@ -186,6 +208,13 @@ mod tests {
             (json!({"key": "k", "public_key": "{}", "algorithm": "EdDSA"}), KeyFault::Jwk("kty is missing")),
         ] {
             assert_eq!(build(&configuration, RULES).unwrap().fault(), Some(want), "{configuration}");
+        }
+        for (configuration, want) in [
+            (json!({"key": "k", "secret": "s", "private_key": "unread"}), None),
+            (json!({"key": "k", "public_key": "p", "algorithm": "ES256"}), None),
+            (json!({"key": "k", "public_key": "p", "algorithm": "ES256", "private_key": "x"}), Some(KeyFault::NotPem)),
+        ] {
+            assert_eq!(build(&configuration, RULES).unwrap().signing_fault(), want, "{configuration}");
         }
         let AuthMaterial::Jwt(jwt) =
             build(&json!({"key": "k", "secret": "s", "algorithm": "HS512", "lifetime_grace_period": 60}), RULES)
