@@ -6,6 +6,7 @@
 //! proves is decided in [`crate::auth::jwt::judge`]; the consumer's side of the configuration is `credential`.
 
 mod credential;
+pub(super) mod sign;
 
 pub use credential::{Rules, decode_secret};
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub mod chain;
 pub mod jwt_auth;
 pub mod meta;
+pub mod public_api;
 pub mod registry;
 
 pub use chain::Chain;
@@ -40,7 +41,8 @@ pub enum Verdict {
     Respond(Arc<Answer>),
 }
 
-/// An answer of the gateway itself, rendered when the configuration was compiled.
+/// An answer of the gateway itself, rendered when the configuration was compiled; by an endpoint of the gateway's own,
+/// when it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// Status code.

@@ -26,13 +26,15 @@ pub(crate) struct Setup {
     pub(crate) http: &'static str,
     /// Further keys below `deployment: admin:`, indented by four blanks.
     pub(crate) admin: &'static str,
+    /// Lines below `ringgate:`, indented by two blanks.
+    pub(crate) own: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let wished = std::env::var("RINGGATE_TEST_DRIVER").unwrap_or_default();
         let driver = ["epoll", "io_uring"].into_iter().find(|driver| *driver == wished).unwrap_or("auto");
-        Self { workers: 2, driver, shutdown_timeout: "10s", apisix: "", http: "", admin: "" }
+        Self { workers: 2, driver, shutdown_timeout: "10s", apisix: "", http: "", admin: "", own: "" }
     }
 }
 
@@ -261,12 +263,13 @@ fn spawn(directory: &Path, setup: &Setup) -> Child {
 
 /// Every port is 0: the kernel chooses, the start line tells.
 fn config(setup: &Setup) -> String {
-    let Setup { shutdown_timeout, apisix, http, admin, .. } = setup;
+    let Setup { shutdown_timeout, apisix, http, admin, own, .. } = setup;
+    let own = if own.is_empty() { String::new() } else { format!("ringgate:\n{own}") };
     format!(
         "apisix:\n  node_listen:\n    - ip: 127.0.0.1\n      port: 0\n{apisix}\
          nginx_config:\n  worker_shutdown_timeout: {shutdown_timeout}\n  http:\n    enable_access_log: true\n{http}\
          deployment:\n  admin:\n    admin_listen:\n      ip: 127.0.0.1\n      port: 0\n    \
-         admin_key:\n      - name: admin\n        key: \"\"\n        role: admin\n{admin}"
+         admin_key:\n      - name: admin\n        key: \"\"\n        role: admin\n{admin}{own}"
     )
 }
 
