@@ -154,7 +154,7 @@ fn secrets_are_generated_unless_they_are_required() {
     let token = lenient.ask(&format!("{SIGN}?key=generated")).text();
     assert_eq!(lenient.gateway.request("GET", "/guarded", &[("Authorization", &token)], b"").status, 200);
 
-    let strict = Bench::with(&Setup { own: "  jwt:\n    require_secret: true\n", ..Setup::default() });
+    let strict = Bench::with(&Setup { top: "ringgate:\n  jwt:\n    require_secret: true\n", ..Setup::default() });
     let text = "invalid plugins configuration: failed to check the configuration of plugin jwt-auth err: property \
                 \"secret\" is required when using HS based algorithms";
     for path in ["consumers/jack/credentials/hs", "consumers/jack"] {
@@ -167,8 +167,8 @@ fn secrets_are_generated_unless_they_are_required() {
 
 #[test]
 fn the_public_key_is_shown_where_the_configuration_asks_for_it() {
-    for (own, want) in [("", json!(null)), ("  jwt: {sign_x5c: true}\n", json!([PUBLIC_KEY]))] {
-        let bench = Bench::with(&Setup { own, ..Setup::default() });
+    for (top, want) in [("", json!(null)), ("ringgate: {jwt: {sign_x5c: true}}\n", json!([PUBLIC_KEY]))] {
+        let bench = Bench::with(&Setup { top, ..Setup::default() });
         bench.gateway.put("routes/sign", &json!({"uri": SIGN, "plugins": {"public-api": {}}}));
         let token = bench.ask(&format!("{SIGN}?key=jack-key")).text();
         let header = token.split('.').next().unwrap();

@@ -3,10 +3,11 @@
 use super::error::Fault;
 use super::section::{Section, shown};
 use super::yaml::Table;
-use super::{AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, keys, listen, merge, substitute};
+use super::{
+    AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, export, jwt, keys, listen, merge, substitute,
+};
 use crate::dns::ResolverOptions;
 use crate::log::Escape;
-use crate::plugin::{Rules, jwt_auth};
 use crate::upstream::KeepalivePool;
 use crate::worker::settings::{ClientTimeouts, Limits, Settings};
 use serde_json::Value;
@@ -35,6 +36,8 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     let mut own = root.section("ringgate")?;
     let mut limits = own.section("limits")?;
     let mut jwt = own.section("jwt")?;
+    let mut plugin_attr = root.section("plugin_attr")?;
+    let mut prometheus = plugin_attr.section("prometheus")?;
 
     role(&mut deployment, environment)?;
     modes(&mut apisix, &mut router)?;
@@ -49,6 +52,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
         listeners: listen::nodes(&mut apisix, ipv6)?,
         admin: enabled.then_some(admin.admin),
         status: status(&mut apisix)?,
+        export: export::read(&mut prometheus)?,
         access_log: access_log(&mut http)?,
         process_log: ProcessLog {
             level: nginx.choice("error_log_level", LEVELS)?.unwrap_or(LogLevel::Warn),
@@ -56,7 +60,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
         },
         resolver: resolver(&mut apisix)?,
         plugins,
-        plugin_rules: plugin_rules(&mut jwt)?,
+        plugin_rules: jwt::plugin_rules(&mut jwt)?,
         workers: workers(&mut nginx, environment)?,
         settings: Settings {
             server: server(apisix.switch("enable_server_tokens")?),
@@ -68,6 +72,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
             timeouts: timeouts(&mut http)?,
             limits: limits_of(&mut limits, &mut http)?,
             keepalive: keepalive(&mut upstream)?,
+            jwt: jwt::read(&mut jwt)?,
             drain_max: nginx.time("worker_shutdown_timeout")?.unwrap_or_else(|| Settings::default().drain_max),
         },
         warnings: Vec::new(),
@@ -75,7 +80,21 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     conflicts(&config)?;
 
     let mut left = Vec::new();
-    for section in [upstream, http, nginx, router, apisix, admin_section, deployment, limits, jwt, own, root] {
+    for section in [
+        upstream,
+        http,
+        nginx,
+        router,
+        apisix,
+        admin_section,
+        deployment,
+        limits,
+        jwt,
+        own,
+        prometheus,
+        plugin_attr,
+        root,
+    ] {
         section.finish(&mut left);
     }
     warnings.extend(keys::judge(left)?);
@@ -142,12 +161,6 @@ fn plugins(root: &mut Section, warnings: &mut Vec<String>) -> Result<Vec<String>
         warnings.push(format!("plugins names what is not available: {}", unknown.join(", ")));
     }
     Ok(names)
-}
-
-/// What of `ringgate.jwt` is about credentials; workers are told the rest.
-fn plugin_rules(jwt: &mut Section) -> Result<Rules, Fault> {
-    let jwt_auth = jwt_auth::Rules { require_secret: jwt.switch("require_secret")?, sign_x5c: jwt.switch("sign_x5c")? };
-    Ok(Rules { jwt_auth })
 }
 
 fn status(apisix: &mut Section) -> Result<Option<SocketAddr>, Fault> {
@@ -276,7 +289,8 @@ fn conflicts(config: &Config) -> Result<(), Fault> {
     let nodes = config.listeners.iter().map(|address| ("apisix.node_listen", *address));
     let admin = config.admin.iter().map(|Admin { listen, .. }| ("deployment.admin.admin_listen", *listen));
     let status = config.status.iter().map(|address| ("apisix.status", *address));
-    let all: Vec<_> = nodes.chain(admin).chain(status).collect();
+    let export = config.export.iter().map(|export| ("plugin_attr.prometheus.export_addr", export.address));
+    let all: Vec<_> = nodes.chain(admin).chain(status).chain(export).collect();
     listen::no_conflicts(&all)
 }
 

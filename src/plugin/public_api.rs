@@ -6,7 +6,7 @@
 //! their time on the worker, as each says of itself; none waits or panics.
 
 use super::jwt_auth::sign;
-use super::{Answer, Context, Plugin, PluginType, Verdict};
+use super::{Answer, Context, Phase, Plugin, PluginType, Verdict};
 use crate::auth::consumer::ConsumerTable;
 use crate::http::answer::page;
 use crate::http::request::Request;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub static TYPE: PluginType = PluginType {
     name: "public-api",
     priority: 501,
+    first_phase: Phase::Access,
     version: "0.1",
     schema: include_str!("public_api/schema.json"),
     auth: None,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::plugin::{Rules, jwt_auth};
 use serde_json::json;
 
 fn nothing(_: &str) -> Option<String> {

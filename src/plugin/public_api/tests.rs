@@ -11,6 +11,8 @@ fn status(configuration: &Value, method: &str, target: &str) -> (u16, Vec<u8>) {
         consumers: &ConsumerTable::default(),
         unix_s: 0,
         identity: None,
+        payload: None,
+        route: None,
         edits: &mut edits,
         scratch: &mut scratch,
     };

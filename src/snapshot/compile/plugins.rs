@@ -8,6 +8,7 @@ use crate::auth::consumer::AuthMaterial;
 use crate::base::map::HashMap;
 use crate::http::answer::page;
 use crate::plugin::chain::{Chain, Link};
+use crate::plugin::filter::Filter;
 use crate::plugin::meta::{Disabled, Meta, Refuses};
 use crate::plugin::{PluginType, Rules, Side};
 use crate::schema::{Schema, holds_reference};
@@ -76,7 +77,7 @@ impl Catalog {
     }
 
     fn build_one(&self, name: &str, mut configuration: Value) -> Result<State, String> {
-        let meta = Meta::of(&configuration)?;
+        let mut meta = Meta::of(&configuration)?;
         if meta.disable {
             return Ok(State::Off);
         }
@@ -94,6 +95,7 @@ impl Catalog {
             name: known.kind.name,
             priority: meta.priority.unwrap_or(known.kind.priority),
             is_auth: known.kind.auth.is_some(),
+            filter: meta.filter.take().map(|expression| Arc::new(Filter::new(expression, known.kind.first_phase))),
             plugin: meta.wrap(plugin),
         }))
     }
@@ -111,6 +113,7 @@ impl Catalog {
                     name: kind.name,
                     priority: kind.priority,
                     is_auth: kind.auth.is_some(),
+                    filter: None,
                     plugin: Arc::new(Disabled),
                 })),
                 State::Broken => return Err(Broken(member.name.clone())),
@@ -256,7 +259,8 @@ fn effective<'a>(sets: &'a [&Arc<PluginSet>]) -> impl Iterator<Item = &'a Member
 
 /// Ahead of everything else that a consumer brings or a global rule runs.
 fn unusable_link() -> Link {
-    Link { name: "unusable", priority: i64::MAX, is_auth: false, plugin: Arc::new(Refuses(Arc::new(page(503)))) }
+    let plugin = Arc::new(Refuses(Arc::new(page(503))));
+    Link { name: "unusable", priority: i64::MAX, is_auth: false, filter: None, plugin }
 }
 
 const REFERENCE_UNSUPPORTED: &str = "secret references are not supported";
