@@ -8,7 +8,7 @@ use ringgate::auth::jwt::key::PrivateKey;
 use ringgate::auth::jwt::{Algorithm, JwtCredential, PublicKey, Scratch, SigningKey, VerifyingKey};
 use ringgate::http::request::OwnedRequest;
 use ringgate::plugin::filter::{self, Decisions, Filter};
-use ringgate::plugin::{Context, Edits, Phase, Verdict, registry};
+use ringgate::plugin::{Context, Edits, Phase, Rules, Verdict, registry};
 use serde_json::{Value, json};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -124,7 +124,8 @@ fn filters_allocate_nothing_once_their_decisions_have_a_place() {
 
 fn consumers() -> ConsumerTable {
     let auth = registry::find("jwt-auth").and_then(|plugin| plugin.auth.as_ref()).unwrap();
-    let material = (auth.build_credential)(&json!({"key": "jack-key", "secret": "jack-secret"})).unwrap();
+    let configuration = json!({"key": "jack-key", "secret": "jack-secret"});
+    let material = (auth.build_credential)(&configuration, Rules::default()).unwrap();
     let identity = Arc::new(Identity {
         username: "jack".into(),
         group_id: None,

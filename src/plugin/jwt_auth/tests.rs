@@ -3,7 +3,7 @@
 use super::*;
 use crate::auth::consumer::{Consumer, ConsumerTable, Credential};
 use crate::http::request::OwnedRequest;
-use crate::plugin::Edits;
+use crate::plugin::{self, Edits};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn consumers() -> ConsumerTable {
         (json!({"key": "jack-grace", "secret": "jack-secret", "lifetime_grace_period": 60}), Some("c2")),
     ];
     for (configuration, id) in credentials {
-        let material = credential::build(&configuration).unwrap();
+        let material = credential::build(&configuration, plugin::Rules::default()).unwrap();
         let key = material.lookup_key().to_owned();
         let credential = Credential { identity: identity("jack", id), material, version: 1 };
         table.put_credential(NAME, &key, Some(Arc::new(credential)));
