@@ -9,6 +9,7 @@ use crate::worker::guard::guarded;
 use crate::worker::state::State;
 use monoio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -82,7 +83,9 @@ pub fn start(state: Rc<State>, listener: std::net::TcpListener) -> Option<Shutdo
     };
     match prepared() {
         Ok((shutdown, listener, local)) => {
-            monoio::spawn(accept(state, listener, local, Rc::new(Busy::new(session::serve_busy))));
+            let shared = Rc::clone(&state);
+            let busy = Busy::new(move |desk| session::serve_busy(Rc::clone(&shared), desk));
+            monoio::spawn(accept(state, listener, local, Rc::new(busy)));
             Some(shutdown)
         }
         Err(error) => {
@@ -94,7 +97,7 @@ pub fn start(state: Rc<State>, listener: std::net::TcpListener) -> Option<Shutdo
 
 async fn accept<F>(state: Rc<State>, listener: TcpListener, bound: SocketAddr, busy: Rc<Busy<F>>)
 where
-    F: Future<Output = Option<Conn>> + 'static,
+    F: Future<Output = Infallible> + 'static,
 {
     loop {
         match listener.accept().await {
@@ -122,7 +125,7 @@ where
 
 async fn connection<F>(state: Rc<State>, conn: Conn, client: Client, busy: Rc<Busy<F>>)
 where
-    F: Future<Output = Option<Conn>>,
+    F: Future<Output = Infallible>,
 {
     state.cells.accepted.add(1);
     state.cells.connections.add(1);
