@@ -5,7 +5,7 @@ use super::exchange::{Client, Exchange};
 use super::forward::{Ended, forward};
 use super::phases::{Decision, decide};
 use super::response_out::push_answer;
-use crate::base::clock::{Now, monotonic_us};
+use crate::base::clock::monotonic_us;
 use crate::http::field::Known;
 use crate::http::framing::Framing;
 use crate::http::request_head::{HeadError, Progress};
@@ -222,7 +222,7 @@ async fn read_head(
     exchange.started_us = 0;
     loop {
         if !buffer.is_empty() {
-            exchange.now = Now::read();
+            exchange.now = state.clock.now();
             let now_us = exchange.now.monotonic_us;
             if exchange.started_us == 0 {
                 exchange.started_us = now_us;

@@ -157,11 +157,12 @@ async fn drain(state: &State) -> usize {
     state.cells.connections.value() as usize
 }
 
-/// Every tick: ends waits that have expired. Once a second: closes what has idled out, hands on what is logged.
+/// Every tick: sets the clock, ends waits that have expired. Once a second: closes what has idled out, hands on what is logged.
 async fn housekeep(state: Rc<State>) {
     let mut swept_us = 0;
     loop {
         let now_us = monotonic_us();
+        state.clock.set();
         state.watch.tick(now_us);
         if now_us.saturating_sub(swept_us) >= SWEEP_EVERY.as_micros() as u64 {
             swept_us = now_us;
