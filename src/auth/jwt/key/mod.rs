@@ -6,6 +6,8 @@
 mod jwk;
 mod pem;
 
+pub(super) use pem::ED448_BYTES;
+
 use super::algorithm::{Algorithm, Curve};
 
 /// A public key.
