@@ -20,6 +20,7 @@ pub mod plugin;
 pub mod proxy;
 pub mod route;
 pub mod upstream;
+pub mod vars;
 pub mod worker;
 
 // Control side, one thread.

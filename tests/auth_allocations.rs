@@ -1,4 +1,4 @@
-//! Authentication allocates nothing per request once its buffers have grown.
+//! Authentication and filters allocate nothing per request once their buffers have grown.
 #![allow(unsafe_code, reason = "counting allocations takes an allocator, and that trait is unsafe")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
@@ -6,7 +6,8 @@ use jsonwebtoken::{EncodingKey, Header};
 use ringgate::auth::consumer::{ConsumerTable, Credential, Identity};
 use ringgate::auth::jwt::Scratch;
 use ringgate::http::request::OwnedRequest;
-use ringgate::plugin::{Context, Edits, Verdict, registry};
+use ringgate::plugin::filter::{self, Decisions, Filter};
+use ringgate::plugin::{Context, Edits, Phase, Verdict, registry};
 use serde_json::{Value, json};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -65,6 +66,8 @@ fn nothing_is_allocated_per_request() {
                 consumers: &consumers,
                 unix_s: NOW,
                 identity: None,
+                payload: None,
+                route: None,
                 edits: &mut edits,
                 scratch: &mut scratch,
             };
@@ -79,6 +82,41 @@ fn nothing_is_allocated_per_request() {
         let succeeds = !matches!(name, "expired" | "unknown key" | "no token" | "no base64url");
         assert_eq!(first, (succeeds, succeeds), "{name}");
     }
+}
+
+#[test]
+fn filters_allocate_nothing_once_their_decisions_have_a_place() {
+    let filters = [
+        json!([["arg_version", "==", "v2"], ["http_x_tenant", "~~", "^a"]]),
+        json!(["OR", ["consumer_name", "jack"], ["route_id", "in", ["1", "2"]], ["remote_addr", "ipmatch", "::/0"]]),
+        json!([["uri", "/elsewhere"]]),
+    ];
+    let filters = filters.map(|filter| Arc::new(Filter::new(filter::parse(&filter).unwrap(), Phase::Rewrite)));
+    let request = OwnedRequest::new("GET", "/?version=v2").field("X-Tenant", "acme");
+    let (consumers, mut edits, mut scratch) = (consumers(), Edits::default(), Scratch::default());
+    let jack = consumers.credential("jwt-auth", "jack-key").map(|credential| Arc::clone(&credential.identity));
+    let context = Context {
+        consumers: &consumers,
+        unix_s: NOW,
+        identity: jack,
+        payload: None,
+        route: None,
+        edits: &mut edits,
+        scratch: &mut scratch,
+    };
+    let mut decisions = Decisions::default();
+    let mut run = || {
+        decisions.clear();
+        let view = request.view();
+        [Phase::Rewrite, Phase::Access]
+            .map(|phase| filters.each_ref().map(|filter| decisions.admit(filter, phase, &view, &context)))
+    };
+    // The first request makes the place, and the memory of the regular expression.
+    let first = run();
+    let before = ALLOCATIONS.get();
+    let second = run();
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!((first, second), ([[true, true, false]; 2], [[true, true, false]; 2]));
 }
 
 fn consumers() -> ConsumerTable {

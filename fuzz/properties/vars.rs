@@ -3,7 +3,7 @@
 //! Input: JSON up to the first line feed; what follows is the request's query, host and one field.
 
 use ringgate::http::request::OwnedRequest;
-use ringgate::route::vars::{Expression, check};
+use ringgate::vars::{Expression, Known, check};
 use serde_json::{Value, json};
 
 pub(crate) fn holds(input: &[u8]) {
@@ -22,7 +22,7 @@ pub(crate) fn holds(input: &[u8]) {
         .field("host", text)
         .field("cookie", text)
         .field("x-real-ip", text);
-    let holds = |expression: &Expression| expression.holds(&request.view());
+    let holds = |expression: &Expression| expression.holds(&Known::of(&request.view()));
     let truth = holds(&expression);
     for (logic, want) in [("AND", truth), ("OR", truth), ("!AND", !truth), ("!OR", !truth)] {
         // One list more around it may be one too many.

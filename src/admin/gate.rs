@@ -3,11 +3,10 @@
 use super::answer::Answer;
 use super::query::Query;
 use super::{AdminState, Role};
-use crate::base::map::HashMap;
+use crate::base::brake::Brake;
 use axum::http::header::{COOKIE, HeaderMap, HeaderValue, RETRY_AFTER};
 use axum::http::{Method, StatusCode};
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota};
+use governor::Quota;
 use ipnet::IpNet;
 use ring::hmac;
 use std::net::{IpAddr, Ipv6Addr};
@@ -21,7 +20,10 @@ pub(super) struct Gate {
     allow: Option<Vec<IpNet>>,
     /// None: the API is open.
     keys: Option<Vec<Known>>,
-    brake: Brake,
+    /// On guessing: an address that has sent [`FAILURES_BURST`] wrong keys gets 429 with `Retry-After` for further
+    /// ones, of which one is free each [`FAILURE_EVERY`]. A right key always passes: keys are too long to be guessed,
+    /// and many callers may share an address.
+    brake: Mutex<Brake>,
 }
 
 /// Whom a key belongs to.
@@ -54,7 +56,7 @@ impl Gate {
         Self {
             allow: state.allow.clone(),
             keys: (!is_open).then(|| state.keys.iter().map(known).collect()),
-            brake: Brake::new(),
+            brake: Mutex::new(Brake::new(quota())),
         }
     }
 
@@ -80,7 +82,7 @@ impl Gate {
         let Some(keys) = &self.keys else { return Ok(Caller { name: "-".into() }) };
         let refuse = |description| Err(Answer::unauthorised(StatusCode::UNAUTHORIZED, description));
         let Some(given) = given_key(query, headers) else { return refuse("missing apikey") };
-        let from = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), network_of);
+        let from = peer.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
         // All keys are compared, so that time tells nothing about which was nearly right.
         let comparison_key = comparison_key();
         let mut found = None;
@@ -96,8 +98,13 @@ impl Gate {
             Some(_) => refuse("invalid method for role viewer"),
             None => {
                 // Whoever has a right key is never held up by others who guess from the same address.
-                self.brake.check(from)?;
-                self.brake.failed(from);
+                let mut brake = self.brake.lock().unwrap_or_else(PoisonError::into_inner);
+                if brake.wait(from).is_some() {
+                    let description = "too many wrong apikeys from this address";
+                    let answer = Answer::unauthorised(StatusCode::TOO_MANY_REQUESTS, description);
+                    return Err(answer.with(RETRY_AFTER, HeaderValue::from_static("1")));
+                }
+                brake.failed(from);
                 refuse("wrong apikey")
             }
         }
@@ -122,67 +129,8 @@ fn comparison_key() -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, b"admin key comparison")
 }
 
-/// Slows guessing: an address that has sent [`FAILURES_BURST`] wrong keys gets 429 with `Retry-After` for further ones,
-/// of which one is free each [`FAILURE_EVERY`]. A right key always passes: keys are too long to be guessed, and many
-/// callers may share an address.
-#[derive(Debug)]
-struct Brake {
-    failures: DefaultKeyedRateLimiter<IpAddr>,
-    clock: DefaultClock,
-    /// Until when an address must wait. Only addresses whose burst is spent are here.
-    waiting: Mutex<HashMap<IpAddr, <DefaultClock as Clock>::Instant>>,
-}
-
-impl Brake {
-    fn new() -> Self {
-        let quota = Quota::with_period(FAILURE_EVERY).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN));
-        Self {
-            failures: DefaultKeyedRateLimiter::keyed(quota.allow_burst(FAILURES_BURST)),
-            clock: DefaultClock::default(),
-            waiting: Mutex::default(),
-        }
-    }
-
-    fn check(&self, from: IpAddr) -> Result<(), Answer> {
-        let now = self.clock.now();
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.get(&from).is_none_or(|until| now >= *until) {
-            return Ok(());
-        }
-        let description = "too many wrong apikeys from this address";
-        let answer = Answer::unauthorised(StatusCode::TOO_MANY_REQUESTS, description);
-        Err(answer.with(RETRY_AFTER, HeaderValue::from_static("1")))
-    }
-
-    fn failed(&self, from: IpAddr) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        let mut key = from;
-        if self.failures.len() >= ADDRESSES_MAX {
-            self.failures.retain_recent();
-            waiting.retain(|_, until| now < *until);
-            if self.failures.len() >= ADDRESSES_MAX {
-                // A crowd shares one budget: memory stays bounded and guessing stays slow.
-                key = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-            }
-        }
-        if let Err(not_until) = self.failures.check_key(&key) {
-            if waiting.len() >= ADDRESSES_MAX {
-                waiting.retain(|_, until| now < *until);
-            }
-            if waiting.len() < ADDRESSES_MAX {
-                waiting.insert(from, not_until.earliest_possible());
-            }
-        }
-    }
-}
-
-/// What a guesser can change at will is not part of its address: an IPv6 host owns its /64.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-    }
+fn quota() -> Quota {
+    Quota::with_period(FAILURE_EVERY).unwrap_or_else(|| Quota::per_second(NonZeroU32::MIN)).allow_burst(FAILURES_BURST)
 }
 
 /// Wrong keys that an address may send at once.
@@ -192,5 +140,3 @@ const FAILURES_BURST: NonZeroU32 = match NonZeroU32::new(60) {
 };
 /// How often a further one is free.
 const FAILURE_EVERY: Duration = Duration::from_secs(1);
-/// Addresses remembered; beyond that they share one budget.
-const ADDRESSES_MAX: usize = 4096;

@@ -25,11 +25,40 @@ pub fn decode_into<'d>(encoded: &[u8], decoded: &'d mut Vec<u8>) -> Result<&'d m
     Ok(decoded)
 }
 
+/// Appends `encoded` to `out` in the strict spelling of the bytes that a lenient decoder would find in it: the other
+/// alphabet's characters are exchanged, padding is left out, spare bits are cleared. Whatever else is wrong with it
+/// stays, so that [`decode_into`] refuses it.
+pub fn respell_into(encoded: &[u8], out: &mut Vec<u8>) {
+    let padding = encoded.iter().rev().take_while(|byte| **byte == b'=').count();
+    let digits = encoded.get(..encoded.len() - padding).unwrap_or_default();
+    out.extend(digits.iter().map(|byte| match byte {
+        b'+' => b'-',
+        b'/' => b'_',
+        other => *other,
+    }));
+    let spare_bits = match digits.len() % 4 {
+        2 => 4,
+        3 => 2,
+        _ => 0,
+    };
+    if let Some(last) = out.last_mut().filter(|_| spare_bits > 0)
+        && let Some(value) = ALPHABET.iter().position(|byte| byte == last)
+        && let Some(cleared) = ALPHABET.get(value >> spare_bits << spare_bits)
+    {
+        *last = *cleared;
+    }
+}
+
+/// RFC 4648 §5, in order.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use base64::Engine as _;
+    use base64::alphabet;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD as ORACLE;
+    use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
     use proptest::prelude::*;
 
     fn decode(encoded: &[u8]) -> Option<Vec<u8>> {
@@ -74,7 +103,40 @@ mod tests {
         }
     }
 
+    /// As a lenient decoder of one alphabet reads it.
+    const LENIENT: GeneralPurpose = GeneralPurpose::new(
+        &alphabet::URL_SAFE,
+        GeneralPurposeConfig::new()
+            .with_decode_allow_trailing_bits(true)
+            .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+    );
+
+    fn respelled(encoded: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        respell_into(encoded, &mut out);
+        out
+    }
+
+    #[test]
+    fn other_spellings_of_the_same_bytes_are_respelled() {
+        for (encoded, want) in
+            [("Zg==", "Zg"), ("Zh", "Zg"), ("Zm9", "Zm8"), ("+/8=", "-_8"), ("Zm9v", "Zm9v"), ("", ""), ("==", "")]
+        {
+            assert_eq!(respelled(encoded.as_bytes()), want.as_bytes(), "{encoded}");
+        }
+        for encoded in ["Z", "Zm9vZ", "Zg=A", "Zm 9v", "Zm9v\n", "@@"] {
+            assert_eq!(decode(&respelled(encoded.as_bytes())), None, "{encoded:?}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn respelling_agrees_with_a_lenient_oracle(encoded in "[A-Za-z0-9_+/@-]{0,40}={0,3}") {
+            let one_alphabet = encoded.replace('+', "-").replace('/', "_");
+            let want = LENIENT.decode(one_alphabet.trim_end_matches('=')).ok();
+            prop_assert_eq!(decode(&respelled(encoded.as_bytes())), want);
+        }
+
         #[test]
         fn random_bytes_agree_with_the_oracle(encoded in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(decode(&encoded), ORACLE.decode(&encoded).ok());

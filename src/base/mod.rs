@@ -1,7 +1,10 @@
-//! Small things under both sides: bytes, maps, clock. The only home of `unsafe`.
+//! Small things under both sides: bytes, maps, clock, networks. The only home of `unsafe`.
 
 pub mod base64url;
+pub mod brake;
 pub mod bytes;
 pub mod clock;
 pub mod fd;
+pub mod log_limit;
 pub mod map;
+pub mod network;

@@ -5,7 +5,7 @@
 //! anything runs.
 
 use crate::admin::{self, AdminState};
-use crate::config::{AccessLog, Admin, Config};
+use crate::config::{AccessLog, Admin, Config, Export};
 use crate::control::Control;
 use crate::dns::Resolver;
 use crate::log;
@@ -82,12 +82,13 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
     let control = Control::start(Arc::new(store), feed, compiler, Some(resolver), resolutions).await?;
     let (sink, writers) = start_log(&config.access_log, &plan.prefix, plan.workers)?;
 
+    let cells: Vec<Arc<Cells>> = (0..plan.workers).map(|_| Arc::default()).collect();
     let stop = Arc::new(AtomicBool::new(false));
     let (report, mut ends) = mpsc::unbounded_channel();
     let cores = Cores::of_this_process();
     let announced = sockets.announce(&driver, plan.workers);
-    for (index, (((mailbox, doorbell), log), listeners)) in
-        mailboxes.into_iter().zip(writers).zip(sockets.data).enumerate()
+    for (index, ((((mailbox, doorbell), log), listeners), cells)) in
+        mailboxes.into_iter().zip(writers).zip(sockets.data).zip(&cells).enumerate()
     {
         let report = report.clone();
         let plan = worker::Plan {
@@ -98,7 +99,7 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
             settings: Arc::clone(&settings),
             mailbox,
             doorbell,
-            cells: Arc::new(Cells::default()),
+            cells: Arc::clone(cells),
             log,
             stop: Arc::clone(&stop),
         };
@@ -117,7 +118,10 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
         _ => None,
     };
     if let Some(socket) = sockets.status {
-        tokio::spawn(status::serve(socket, control, is_set(closed)));
+        tokio::spawn(status::serve(socket, control, is_set(closed.clone())));
+    }
+    if let (Some(socket), Some(export)) = (sockets.export, config.export) {
+        tokio::spawn(async move { status::prometheus::serve(socket, &export.uri, cells, is_set(closed)).await });
     }
     writeln!(std::io::stdout().lock(), "{announced}")?;
 
@@ -207,6 +211,7 @@ struct Sockets {
     data_addresses: Vec<SocketAddr>,
     admin: Option<TcpListener>,
     status: Option<TcpListener>,
+    export: Option<TcpListener>,
 }
 
 impl Sockets {
@@ -246,7 +251,11 @@ impl Sockets {
             ),
             None => None,
         };
-        Ok(Self { data, data_addresses, admin, status })
+        let export = match &config.export {
+            Some(export) => bind_export(export).await?,
+            None => None,
+        };
+        Ok(Self { data, data_addresses, admin, status, export })
     }
 
     /// The start line: what listens where, on which driver, with how many workers.
@@ -259,15 +268,29 @@ impl Sockets {
                 .map_or("off".to_owned(), |address| address.to_string())
         };
         format!(
-            "ringgate {}: proxy on {}, Admin API on {}, status on {}, {} worker{}, {}",
+            "ringgate {}: proxy on {}, Admin API on {}, status on {}, metrics on {}, {} worker{}, {}",
             env!("CARGO_PKG_VERSION"),
             list.join(" and "),
             local(&self.admin),
             local(&self.status),
+            local(&self.export),
             workers,
             if workers == 1 { "" } else { "s" },
             driver.kind,
         )
+    }
+}
+
+/// A configured address must be had. The default one is the original's too, and may be taken by it.
+async fn bind_export(export: &Export) -> anyhow::Result<Option<TcpListener>> {
+    match TcpListener::bind(export.address).await {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if export.is_configured => Err(error)
+            .with_context(|| format!("plugin_attr.prometheus.export_addr: cannot listen on {}", export.address)),
+        Err(error) => {
+            tracing::warn!(%error, address = %export.address, "metrics are not served: the default address cannot be had");
+            Ok(None)
+        }
     }
 }
 

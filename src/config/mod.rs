@@ -8,6 +8,8 @@
 mod admin;
 mod atomic;
 mod error;
+mod export;
+mod jwt;
 mod key;
 mod keys;
 mod listen;
@@ -22,6 +24,7 @@ mod yaml;
 
 pub use admin::Admin;
 pub use error::{ConfigError, Fault};
+pub use export::Export;
 pub use source::{Source, check, load, parse};
 pub use substitute::Environment;
 
@@ -41,6 +44,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// `apisix.status`; `None` when the block is absent.
     pub status: Option<SocketAddr>,
+    /// `plugin_attr.prometheus`; `None` when `enable_export_server` is off.
+    pub export: Option<Export>,
     /// `nginx_config.http.access_log*`.
     pub access_log: AccessLog,
     /// The process's own log.

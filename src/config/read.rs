@@ -3,7 +3,9 @@
 use super::error::Fault;
 use super::section::{Section, shown};
 use super::yaml::Table;
-use super::{AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, keys, listen, merge, substitute};
+use super::{
+    AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, export, jwt, keys, listen, merge, substitute,
+};
 use crate::dns::ResolverOptions;
 use crate::log::Escape;
 use crate::upstream::KeepalivePool;
@@ -33,6 +35,9 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     let mut admin_section = deployment.section("admin")?;
     let mut own = root.section("ringgate")?;
     let mut limits = own.section("limits")?;
+    let mut jwt = own.section("jwt")?;
+    let mut plugin_attr = root.section("plugin_attr")?;
+    let mut prometheus = plugin_attr.section("prometheus")?;
 
     role(&mut deployment, environment)?;
     modes(&mut apisix, &mut router)?;
@@ -47,6 +52,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
         listeners: listen::nodes(&mut apisix, ipv6)?,
         admin: enabled.then_some(admin.admin),
         status: status(&mut apisix)?,
+        export: export::read(&mut prometheus)?,
         access_log: access_log(&mut http)?,
         process_log: ProcessLog {
             level: nginx.choice("error_log_level", LEVELS)?.unwrap_or(LogLevel::Warn),
@@ -65,6 +71,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
             timeouts: timeouts(&mut http)?,
             limits: limits_of(&mut limits, &mut http)?,
             keepalive: keepalive(&mut upstream)?,
+            jwt: jwt::read(&mut jwt)?,
             drain_max: nginx.time("worker_shutdown_timeout")?.unwrap_or_else(|| Settings::default().drain_max),
         },
         warnings: Vec::new(),
@@ -72,7 +79,21 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     conflicts(&config)?;
 
     let mut left = Vec::new();
-    for section in [upstream, http, nginx, router, apisix, admin_section, deployment, limits, own, root] {
+    for section in [
+        upstream,
+        http,
+        nginx,
+        router,
+        apisix,
+        admin_section,
+        deployment,
+        limits,
+        jwt,
+        own,
+        prometheus,
+        plugin_attr,
+        root,
+    ] {
         section.finish(&mut left);
     }
     warnings.extend(keys::judge(left)?);
@@ -267,7 +288,8 @@ fn conflicts(config: &Config) -> Result<(), Fault> {
     let nodes = config.listeners.iter().map(|address| ("apisix.node_listen", *address));
     let admin = config.admin.iter().map(|Admin { listen, .. }| ("deployment.admin.admin_listen", *listen));
     let status = config.status.iter().map(|address| ("apisix.status", *address));
-    let all: Vec<_> = nodes.chain(admin).chain(status).collect();
+    let export = config.export.iter().map(|export| ("plugin_attr.prometheus.export_addr", export.address));
+    let all: Vec<_> = nodes.chain(admin).chain(status).chain(export).collect();
     listen::no_conflicts(&all)
 }
 

@@ -1,5 +1,6 @@
 //! Counters of the data side: one set of cells per worker, written by it alone, summed by whoever asks.
 
+use crate::auth::jwt::failure::Reason;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A counter with one writer: no locked instruction, any reader.
@@ -47,4 +48,10 @@ pub struct Cells {
     pub panics: Counter,
     /// Failures to accept (out of descriptors).
     pub accept_failures: Counter,
+    /// Tokens of asymmetric algorithms that were remembered, and judged without their signature.
+    pub jwt_cache_hits: Counter,
+    /// Tokens of asymmetric algorithms that were not.
+    pub jwt_cache_misses: Counter,
+    /// Requests that jwt-auth did not authenticate, by reason; those that went on as anonymous included.
+    pub jwt_refusals: [Counter; Reason::ALL.len()],
 }

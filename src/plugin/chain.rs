@@ -5,6 +5,7 @@
 //! worker's [`MergedChains`]. A request whose consumer has no plugins costs nothing here.
 
 use super::Plugin;
+use super::filter::Filter;
 use crate::base::map::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct Link {
     pub priority: i64,
     /// Whether it authenticates; such a plugin never runs twice.
     pub is_auth: bool,
+    /// The requests it takes part in; all without one.
+    pub filter: Option<Arc<Filter>>,
     /// The plugin with its configuration.
     pub plugin: Arc<dyn Plugin>,
 }
@@ -126,7 +129,7 @@ mod tests {
     impl Plugin for Marked {}
 
     fn link(name: &'static str, priority: i64, owner: &'static str) -> Link {
-        Link { name, priority, is_auth: name.ends_with("-auth"), plugin: Arc::new(Marked(owner)) }
+        Link { name, priority, is_auth: name.ends_with("-auth"), filter: None, plugin: Arc::new(Marked(owner)) }
     }
 
     fn names(chain: &Chain) -> Vec<String> {

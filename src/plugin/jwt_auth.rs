@@ -6,15 +6,18 @@
 //! proves is decided in [`crate::auth::jwt::judge`]; the consumer's side of the configuration is `credential`.
 
 mod credential;
+mod report;
 
 pub use credential::decode_secret;
 
-use super::{Answer, AuthType, Context, Plugin, PluginType, Side, Verdict};
-use crate::auth::consumer::{AuthMaterial, Identity};
+use super::{Answer, AuthType, Context, Phase, Plugin, PluginType, Side, Verdict};
+use crate::auth::consumer::Identity;
 use crate::auth::extract::{self, Names};
 use crate::auth::jwt::failure::ClientMessage;
-use crate::auth::jwt::{self, Failure, Policy, Rejection, Scratch, TimeChecks, TimeClaim};
+use crate::auth::jwt::token::Parts;
+use crate::auth::jwt::{self, Failure, Payload, Policy, Rejection, Scratch, TimeChecks, TimeClaim, VerifyError};
 use crate::http::request::Request;
+use report::report;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -22,6 +25,7 @@ use std::sync::Arc;
 pub static TYPE: PluginType = PluginType {
     name: NAME,
     priority: 2510,
+    first_phase: Phase::Rewrite,
     version: "0.1",
     schema: include_str!("jwt_auth/route_schema.json"),
     auth: Some(AuthType {
@@ -54,13 +58,13 @@ fn build(configuration: &Value) -> Result<Arc<dyn Plugin>, String> {
 struct JwtAuth {
     names: Names,
     hide_credentials: bool,
+    store_in_ctx: bool,
     policy: Policy,
     anonymous_consumer: Option<Box<str>>,
     answers: Answers,
 }
 
 impl JwtAuth {
-    /// `store_in_ctx` is accepted and has no effect: no plugin reads a payload yet.
     fn new(configuration: &Value) -> Result<Self, String> {
         let text = |name: &str| configuration.get(name).and_then(Value::as_str);
         let realm = text("realm").unwrap_or("jwt");
@@ -70,13 +74,15 @@ impl JwtAuth {
         let claims = configuration.get("claims_to_verify").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let claims: Option<Vec<TimeClaim>> = claims.iter().map(|name| TimeClaim::from_name(name.as_str()?)).collect();
         let claims = claims.ok_or("property \"claims_to_verify\" validation failed: expected only exp and nbf")?;
+        let switch = |name: &str| configuration.get(name).and_then(Value::as_bool).unwrap_or(false);
         Ok(Self {
             names: Names {
                 header: text("header").unwrap_or("authorization").as_bytes().into(),
                 query: text("query").unwrap_or("jwt").as_bytes().into(),
                 cookie: text("cookie").unwrap_or("jwt").as_bytes().into(),
             },
-            hide_credentials: configuration.get("hide_credentials").and_then(Value::as_bool).unwrap_or(false),
+            hide_credentials: switch("hide_credentials"),
+            store_in_ctx: switch("store_in_ctx"),
             policy: Policy {
                 key_claim_name: text("key_claim_name").unwrap_or("key").into(),
                 time_checks: TimeChecks::required(&claims),
@@ -92,14 +98,19 @@ impl JwtAuth {
         request: &Request<'_>,
         context: &mut Context<'w>,
     ) -> Result<&'w Arc<Identity>, Rejection<'w>> {
-        let Scratch { argument, workspace } = &mut *context.scratch;
+        let Scratch { argument, judging, .. } = &mut *context.scratch;
         let located = extract::locate(request, &self.names, argument).ok_or(Failure::Absent)?;
         if self.hide_credentials {
             extract::hide(request, &self.names, located.place, context.edits);
         }
         let consumers = context.consumers;
         let find = |key: &str| consumers.credential(NAME, key);
-        let credential = jwt::judge(located.token?, &self.policy, find, context.unix_s, workspace)?;
+        let from = request.remote_addr;
+        let credential = jwt::judge_remembered(located.token?, &self.policy, find, context.unix_s, from, judging)?;
+        if self.store_in_ctx {
+            context.payload =
+                located.token.ok().and_then(|token| Parts::split(token).ok()).map(|parts| Payload::read(parts.payload));
+        }
         Ok(&credential.identity)
     }
 }
@@ -113,8 +124,11 @@ impl Plugin for JwtAuth {
             }
             Err(rejection) => rejection,
         };
-        log(&rejection, context.unix_s);
+        report(&rejection, context);
         let Some(username) = &self.anonymous_consumer else {
+            if rejection.failure == Failure::Verify(VerifyError::Throttled) {
+                return Verdict::Respond(Arc::clone(&self.answers.throttled));
+            }
             return Verdict::Respond(Arc::clone(self.answers.of(rejection.failure.client_message())));
         };
         match context.consumers.consumer(username) {
@@ -127,24 +141,6 @@ impl Plugin for JwtAuth {
     }
 }
 
-/// Says why, for operators: debug level, so that clients cannot flood the log, and nothing of token or secret.
-fn log(rejection: &Rejection<'_>, unix_s: u64) {
-    let Some(credential) = rejection.credential else {
-        tracing::debug!(step = %rejection.failure.step(), reason = %rejection.failure, "jwt-auth: not authenticated");
-        return;
-    };
-    let AuthMaterial::Jwt(jwt) = &credential.material;
-    tracing::debug!(
-        consumer = &*credential.identity.username,
-        credential = credential.identity.credential_id.as_deref(),
-        step = %rejection.failure.step(),
-        reason = %rejection.failure,
-        unix_s,
-        grace_s = jwt.grace_s(),
-        "jwt-auth: not authenticated"
-    );
-}
-
 /// Every answer of one route, rendered when it was compiled.
 #[derive(Debug)]
 struct Answers {
@@ -153,6 +149,8 @@ struct Answers {
     key_missing: Arc<Answer>,
     key_invalid: Arc<Answer>,
     not_verified: Arc<Answer>,
+    /// Not APISIX's, which verifies forgeries for as long as they come.
+    throttled: Arc<Answer>,
     anonymous_unknown: Arc<Answer>,
 }
 
@@ -170,6 +168,11 @@ impl Answers {
             key_missing: answer(ClientMessage::KeyMissing.text()),
             key_invalid: answer(ClientMessage::KeyInvalid.text()),
             not_verified: answer(ClientMessage::NotVerified.text()),
+            throttled: Arc::new(Answer {
+                status: 429,
+                fields: b"Retry-After: 1\r\nContent-Type: text/plain; charset=utf-8\r\n".as_slice().into(),
+                body: b"{\"message\":\"too many failed verifications\"}\n".as_slice().into(),
+            }),
             anonymous_unknown: answer("Invalid user authorization"),
         }
     }

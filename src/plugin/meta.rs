@@ -1,19 +1,21 @@
 //! `_meta`: what every plugin's configuration may say about the plugin itself.
 //!
-//! Read when a configuration is compiled. `disable` and `priority` change the chain; `error_response` wraps the
-//! plugin. `filter` and `pre_function` are refused: a condition that is not evaluated, or code that is not run, must
-//! not look as if it were.
+//! Read when a configuration is compiled. `disable` and `priority` change the chain; `filter` is asked before the
+//! plugin runs, `error_response` wraps it. `pre_function` is refused: code that is not run must not look as if it were.
 
-use super::{Answer, Context, Plugin, Verdict};
+use super::{Answer, Context, Plugin, Verdict, filter};
 use crate::http::request::Request;
+use crate::vars::Expression;
 use serde_json::Value;
 use std::sync::Arc;
 
 /// A configuration's `_meta` (spec/consumers-credentials-secrets §4.5).
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Meta {
     /// The plugin counts as absent once configurations are merged by name.
     pub disable: bool,
+    /// The requests that the plugin takes part in. Not read where `disable` is set.
+    pub filter: Option<Expression>,
     /// Outranks the plugin type's priority.
     pub priority: Option<i64>,
     /// Replaces the body of the plugin's answers with a status of 400 or more.
@@ -29,12 +31,18 @@ impl Meta {
             Some(Value::Object(members)) => members,
             Some(_) => return Err("_meta must be an object".into()),
         };
+        // What never runs may be broken: that is how it is switched off.
+        let is_disabled = members.get("disable") == Some(&Value::Bool(true));
         for (name, value) in members {
             match name.as_str() {
                 "disable" => meta.disable = value.as_bool().ok_or("_meta.disable must be a boolean")?,
                 "priority" => meta.priority = Some(value.as_i64().ok_or("_meta.priority must be an integer")?),
                 "error_response" => meta.error_response = Some(error_body(value)?),
-                "filter" | "pre_function" => return Err(format!("_meta.{name} is not supported")),
+                "filter" if is_disabled => {}
+                "filter" => {
+                    meta.filter = Some(filter::parse(value).map_err(|error| format!("_meta.filter: {error}"))?);
+                }
+                "pre_function" => return Err("_meta.pre_function is not supported".into()),
                 _ => return Err("_meta has an unknown member".into()),
             }
         }
@@ -123,30 +131,40 @@ mod tests {
 
     #[test]
     fn meta_is_read_and_refused() {
-        let plain = Meta::default();
-        let cases = [
-            (json!({}), Ok(plain.clone())),
-            (json!({"_meta": {}}), Ok(plain.clone())),
-            (json!({"_meta": {"disable": true}}), Ok(Meta { disable: true, ..plain.clone() })),
-            (json!({"_meta": {"priority": -3}}), Ok(Meta { priority: Some(-3), ..plain.clone() })),
-            (
-                json!({"_meta": {"error_response": "no"}}),
-                Ok(Meta { error_response: Some(b"no".as_slice().into()), ..plain.clone() }),
-            ),
+        // Whether it is off, whether there is a filter, priority, error response.
+        type Told = (bool, bool, Option<i64>, Option<&'static str>);
+        let cases: Vec<(Value, Result<Told, &str>)> = vec![
+            (json!({}), Ok((false, false, None, None))),
+            (json!({"_meta": {}}), Ok((false, false, None, None))),
+            (json!({"_meta": {"disable": true}}), Ok((true, false, None, None))),
+            (json!({"_meta": {"priority": -3}}), Ok((false, false, Some(-3), None))),
+            (json!({"_meta": {"error_response": "no"}}), Ok((false, false, None, Some("no")))),
             (
                 json!({"_meta": {"error_response": {"b": 1, "a": 2}}}),
-                Ok(Meta { error_response: Some(b"{\"b\":1,\"a\":2}\n".as_slice().into()), ..plain }),
+                Ok((false, false, None, Some("{\"b\":1,\"a\":2}\n"))),
             ),
+            (json!({"_meta": {"filter": []}}), Ok((false, true, None, None))),
+            (json!({"_meta": {"filter": [["uri", "/"]], "priority": 1}}), Ok((false, true, Some(1), None))),
+            (json!({"_meta": {"filter": "broken", "disable": true}}), Ok((true, false, None, None))),
+            (json!({"_meta": {"filter": [["uri", "=", "/"]]}}), Err("_meta.filter: invalid operator '='")),
+            (json!({"_meta": {"filter": "uri"}}), Err("_meta.filter: rule should be wrapped inside brackets")),
+            (json!({"_meta": {"filter": [["urii", "/"]]}}), Err("_meta.filter: variable 'urii' is not supported")),
             (json!({"_meta": []}), Err("_meta must be an object")),
             (json!({"_meta": {"disable": 1}}), Err("_meta.disable must be a boolean")),
             (json!({"_meta": {"priority": "1"}}), Err("_meta.priority must be an integer")),
             (json!({"_meta": {"error_response": 7}}), Err("_meta.error_response must be a string or an object")),
-            (json!({"_meta": {"filter": []}}), Err("_meta.filter is not supported")),
             (json!({"_meta": {"pre_function": "x"}}), Err("_meta.pre_function is not supported")),
             (json!({"_meta": {"other": 1}}), Err("_meta has an unknown member")),
         ];
         for (configuration, want) in cases {
-            assert_eq!(Meta::of(&configuration), want.map_err(str::to_owned), "{configuration}");
+            let text = |body: &[u8]| String::from_utf8(body.to_vec()).unwrap();
+            let told = Meta::of(&configuration).map(|meta| {
+                (meta.disable, meta.filter.is_some(), meta.priority, meta.error_response.as_deref().map(text))
+            });
+            let want = want
+                .map(|(off, filter, priority, body)| (off, filter, priority, body.map(str::to_owned)))
+                .map_err(str::to_owned);
+            assert_eq!(told, want, "{configuration}");
         }
     }
 
@@ -162,6 +180,8 @@ mod tests {
                 consumers: &ConsumerTable::default(),
                 unix_s: 0,
                 identity: None,
+                payload: None,
+                route: None,
                 edits: &mut edits,
                 scratch: &mut scratch,
             };

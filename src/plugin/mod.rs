@@ -4,12 +4,16 @@
 //! [`registry`]. The control side checks and builds plugins; workers only run them.
 
 use crate::auth::consumer::{ConsumerTable, Identity};
+use crate::auth::jwt::Payload;
 use crate::http::request::Request;
+use crate::route::Route;
+use crate::vars::Known;
 use serde_json::Value;
 use std::fmt::Debug;
 use std::sync::Arc;
 
 pub mod chain;
+pub mod filter;
 pub mod jwt_auth;
 pub mod meta;
 pub mod registry;
@@ -29,6 +33,15 @@ pub trait Plugin: Debug + Send + Sync {
     fn access(&self, _request: &Request<'_>, _context: &mut Context<'_>) -> Verdict {
         Verdict::Continue
     }
+}
+
+/// The phases of a plugin, in the order they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// [`Plugin::rewrite`].
+    Rewrite,
+    /// [`Plugin::access`].
+    Access,
 }
 
 /// What a phase decided.
@@ -60,10 +73,21 @@ pub struct Context<'w> {
     pub unix_s: u64,
     /// Who is calling, once an authentication plugin has said so.
     pub identity: Option<Arc<Identity>>,
+    /// What the caller's token says, where `store_in_ctx` asks for it.
+    pub payload: Option<Payload>,
+    /// The route taken; none when global rules run for a request that no route takes.
+    pub route: Option<&'w Route>,
     /// What to change on the way to the upstream.
     pub edits: &'w mut Edits,
     /// Buffers that authentication reuses between requests.
     pub scratch: &'w mut crate::auth::jwt::Scratch,
+}
+
+impl Context<'_> {
+    /// What variables are read from at this moment (spec/routing-and-upstreams §3).
+    pub fn known<'a>(&'a self, request: &'a Request<'a>) -> Known<'a> {
+        Known { request, route: self.route, identity: self.identity.as_deref(), payload: self.payload.as_ref() }
+    }
 }
 
 /// Changes to the request head on its way to the upstream. Reused between requests.
@@ -101,6 +125,9 @@ pub struct PluginType {
     pub name: &'static str,
     /// Its place in the chain; higher runs first. `_meta.priority` may override it.
     pub priority: i64,
+    /// The first phase in which it does anything. `_meta.filter` is evaluated then and decides for later phases too; a
+    /// filtered plugin is not called before.
+    pub first_phase: Phase,
     /// Its release, as APISIX reports one.
     pub version: &'static str,
     /// JSON schema of the route side.

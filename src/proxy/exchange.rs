@@ -7,6 +7,7 @@ use crate::http::request_head::RequestHead;
 use crate::http::response_head::ResponseHead;
 use crate::log::record::Try;
 use crate::plugin::Edits;
+use crate::plugin::filter::Decisions;
 use crate::upstream::balance::Tried;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct Exchange {
     pub host_bytes: Option<usize>,
     /// What plugins change on the way to the upstream.
     pub edits: Edits,
+    /// Which plugins with a filter take part.
+    pub decisions: Decisions,
     /// Who is calling.
     pub identity: Option<Arc<Identity>>,
     /// The client's address after real-ip, once the head was understood.
@@ -74,6 +77,7 @@ impl Exchange {
         self.host_bytes = None;
         self.upstream_host.clear();
         self.edits.clear();
+        self.decisions.clear();
         self.identity = None;
         self.remote_addr = None;
         self.route_id.clear();

@@ -2,11 +2,13 @@
 //!
 //! Runs without waiting, so the worker's tables are borrowed once and cannot change under it.
 
+use super::answers::Answers;
 use super::exchange::{Client, Exchange};
 use crate::http::path::{Normalised, normalise, split_target};
 use crate::http::request::Request;
-use crate::plugin::chain::Chain;
-use crate::plugin::{Answer, Context, Verdict};
+use crate::plugin::chain::{Chain, Link};
+use crate::plugin::filter::Decisions;
+use crate::plugin::{Answer, Context, Phase, Verdict};
 use crate::route::Target;
 use crate::route::host::{MatchingHost, matching_host};
 use crate::upstream::Timeouts;
@@ -44,24 +46,29 @@ pub fn decide(state: &State, exchange: &mut Exchange, buffer: &[u8], client: Cli
     let tables = &mut *tables;
     // The labels are copied out while the request view borrows the exchange; they are put back below.
     let mut edits = std::mem::take(&mut exchange.edits);
+    let mut decisions = std::mem::take(&mut exchange.decisions);
     let mut labels = (std::mem::take(&mut exchange.route_id), std::mem::take(&mut exchange.service_id));
     let mut scratch = state.scratch.borrow_mut();
     let mut context = Context {
         consumers: &tables.consumers,
         unix_s: exchange.now.unix_s(),
         identity: None,
+        payload: None,
+        route: None,
         edits: &mut edits,
         scratch: &mut scratch,
     };
     let request = exchange.request(buffer, client);
-    let outcome = Phases { state, tables_router: &tables.router, global_rules: &tables.global_rules }.run(
-        &request,
-        &mut context,
-        &mut tables.merged,
-        &mut labels,
-    );
+    let mut phases = Phases {
+        answers: &state.answers,
+        router: &tables.router,
+        global_rules: &tables.global_rules,
+        decisions: &mut decisions,
+    };
+    let outcome = phases.run(&request, &mut context, &mut tables.merged, &mut labels);
     let identity = context.identity.take();
     exchange.edits = edits;
+    exchange.decisions = decisions;
     exchange.identity = identity;
     (exchange.route_id, exchange.service_id) = labels;
     match outcome {
@@ -70,63 +77,84 @@ pub fn decide(state: &State, exchange: &mut Exchange, buffer: &[u8], client: Cli
     }
 }
 
-/// The parts of the worker's state that the phases read.
+/// What the phases read, and what they remember of each other.
 struct Phases<'w> {
-    state: &'w State,
-    tables_router: &'w crate::route::Router,
-    global_rules: &'w Arc<Chain>,
+    answers: &'w Answers,
+    router: &'w crate::route::Router,
+    global_rules: &'w Chain,
+    decisions: &'w mut Decisions,
 }
 
 type Outcome = Result<(Target, Option<Timeouts>), Arc<Answer>>;
 
-impl Phases<'_> {
+impl<'w> Phases<'w> {
     fn run(
-        &self,
+        &mut self,
         request: &Request<'_>,
-        context: &mut Context<'_>,
+        context: &mut Context<'w>,
         merged: &mut crate::plugin::chain::MergedChains,
         labels: &mut (Vec<u8>, Vec<u8>),
     ) -> Outcome {
-        let Some(route) = self.tables_router.find(request) else {
+        let Some(route) = self.router.find(request) else {
             // Global rules also see requests that no route takes (spec/routing-and-upstreams §4).
-            rewrite(self.global_rules, request, context)?;
-            access(self.global_rules, request, context)?;
-            return Err(Arc::clone(&self.state.answers.route_not_found));
+            self.rewrite(self.global_rules, request, context)?;
+            self.access(self.global_rules, request, context)?;
+            return Err(Arc::clone(&self.answers.route_not_found));
         };
+        context.route = Some(route);
         labels.0.extend_from_slice(route.id.as_bytes());
         labels.1.extend_from_slice(route.service_id.as_deref().unwrap_or_default().as_bytes());
         match route.target {
-            Target::ServiceMissing => return Err(self.state.answers.page(404)),
-            Target::Unusable => return Err(self.state.answers.page(503)),
+            Target::ServiceMissing => return Err(self.answers.page(404)),
+            Target::Unusable => return Err(self.answers.page(503)),
             Target::Upstream(_) | Target::None => {}
         }
-        rewrite(self.global_rules, request, context)?;
-        rewrite(&route.chain, request, context)?;
+        self.rewrite(self.global_rules, request, context)?;
+        self.rewrite(&route.chain, request, context)?;
         let with_consumer = match &context.identity {
             Some(identity) => merged.find(&route.chain, &identity.plugins),
             None => None,
         };
         if let Some(merged) = &with_consumer {
-            rewrite(&merged.brought, request, context)?;
+            self.rewrite(&merged.brought, request, context)?;
         }
-        access(self.global_rules, request, context)?;
-        access(with_consumer.as_deref().map_or(&*route.chain, |merged| &merged.chain), request, context)?;
+        self.access(self.global_rules, request, context)?;
+        self.access(with_consumer.as_deref().map_or(&*route.chain, |merged| &merged.chain), request, context)?;
         Ok((route.target, route.timeouts))
     }
-}
 
-fn rewrite(chain: &Chain, request: &Request<'_>, context: &mut Context<'_>) -> Result<(), Arc<Answer>> {
-    chain.links.iter().try_for_each(|link| match link.plugin.rewrite(request, context) {
-        Verdict::Continue => Ok(()),
-        Verdict::Respond(answer) => Err(answer),
-    })
-}
+    fn rewrite(&mut self, chain: &Chain, request: &Request<'_>, context: &mut Context<'_>) -> Result<(), Arc<Answer>> {
+        chain.links.iter().try_for_each(|link| {
+            if !self.takes_part(link, Phase::Rewrite, request, context) {
+                return Ok(());
+            }
+            match link.plugin.rewrite(request, context) {
+                Verdict::Continue => Ok(()),
+                Verdict::Respond(answer) => Err(answer),
+            }
+        })
+    }
 
-fn access(chain: &Chain, request: &Request<'_>, context: &mut Context<'_>) -> Result<(), Arc<Answer>> {
-    chain.links.iter().try_for_each(|link| match link.plugin.access(request, context) {
-        Verdict::Continue => Ok(()),
-        Verdict::Respond(answer) => Err(answer),
-    })
+    fn access(&mut self, chain: &Chain, request: &Request<'_>, context: &mut Context<'_>) -> Result<(), Arc<Answer>> {
+        chain.links.iter().try_for_each(|link| {
+            if !self.takes_part(link, Phase::Access, request, context) {
+                return Ok(());
+            }
+            match link.plugin.access(request, context) {
+                Verdict::Continue => Ok(()),
+                Verdict::Respond(answer) => Err(answer),
+            }
+        })
+    }
+
+    /// Whether `link` takes part in `phase`; without a filter that is one comparison with null.
+    #[inline]
+    fn takes_part(&mut self, link: &Link, phase: Phase, request: &Request<'_>, context: &Context<'_>) -> bool {
+        match &link.filter {
+            None => true,
+            Some(filter) => self.decisions.admit(filter, phase, request, context),
+        }
+    }
 }
 
 fn settle(state: &State, tables: &Tables, target: Target, timeouts: Option<Timeouts>) -> Decision {
@@ -188,3 +216,6 @@ fn remote_addr(state: &State, exchange: &Exchange, buffer: &[u8], client: Client
     let last = value.rsplit(|byte| *byte == b',').next().map(crate::base::bytes::trim_ows).unwrap_or_default();
     std::str::from_utf8(last).ok().and_then(|text| text.parse().ok()).unwrap_or(peer)
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,11 @@ pub(super) fn id() -> Value {
     ]})
 }
 
+/// How a condition that cannot be used is refused, whichever member holds it (spec/admin-api §5).
+pub(super) fn expression_refused(reason: &str) -> String {
+    format!("failed to validate the 'vars' expression: {reason}")
+}
+
 pub(super) fn name() -> Value {
     json!({"type": "string", "minLength": 1, "maxLength": 256})
 }

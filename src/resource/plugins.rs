@@ -1,5 +1,6 @@
 //! Plugin configurations inside a resource: known, right, and complete.
 
+use super::fields;
 use super::kind::Document;
 use crate::plugin::{PluginType, Side, registry};
 use serde_json::{Map, Value, json};
@@ -27,6 +28,7 @@ pub(super) fn check(object: &mut Map<String, Value>, holder: Holder) -> Result<(
         let plugin = registry::find(name).ok_or_else(|| format!("{prefix}unknown plugin [{name}]"))?;
         one(plugin, conf, holder)
             .map_err(|text| format!("{prefix}failed to check the configuration of plugin {name} err: {text}"))?;
+        filter(conf).map_err(|text| format!("{prefix}{text}"))?;
         if holder == Holder::Credential && plugin.auth.is_none() {
             return Err("only supports auth type plugins in consumer credential".to_owned());
         }
@@ -35,18 +37,28 @@ pub(super) fn check(object: &mut Map<String, Value>, holder: Holder) -> Result<(
 }
 
 fn one(plugin: &PluginType, conf: &mut Value, holder: Holder) -> Result<(), String> {
-    let mut is_disabled = false;
     if let Some(meta) = conf.get("_meta") {
         META.check(meta)
             .and_then(|()| supported(meta))
             .map_err(|inner| format!("property \"_meta\" validation failed: {inner}"))?;
-        is_disabled = meta.get("disable") == Some(&Value::Bool(true));
     }
     let side = if holder != Holder::Route && plugin.auth.is_some() { Side::Consumer } else { Side::Route };
     match conf_of_side(plugin, conf, side) {
         // It never runs, so it may be anything: that is how a broken one is switched off.
-        Err(_) if is_disabled => Ok(()),
+        Err(_) if is_disabled(conf) => Ok(()),
         verdict => verdict,
+    }
+}
+
+fn is_disabled(conf: &Value) -> bool {
+    conf.pointer("/_meta/disable") == Some(&Value::Bool(true))
+}
+
+/// The original judges a filter once everything else is right, and does not say whose it is.
+fn filter(conf: &Value) -> Result<(), String> {
+    match conf.pointer("/_meta/filter").map(crate::plugin::filter::check) {
+        Some(Err(reason)) if !is_disabled(conf) => Err(fields::expression_refused(&reason)),
+        _ => Ok(()),
     }
 }
 
@@ -61,11 +73,11 @@ fn conf_of_side(plugin: &PluginType, conf: &mut Value, side: Side) -> Result<(),
     (plugin.check)(conf, side)
 }
 
-/// What the schema of `_meta` cannot say: what has no effect here yet, and that a priority is a whole number as it is
+/// What the schema of `_meta` cannot say: that code is not run here, and that a priority is a whole number as it is
 /// read later.
 fn supported(meta: &Value) -> Result<(), String> {
-    if let Some(name) = ["filter", "pre_function"].iter().find(|name| meta.get(**name).is_some()) {
-        return Err(format!("property \"{name}\" is not supported"));
+    if meta.get("pre_function").is_some() {
+        return Err("property \"pre_function\" is not supported".to_owned());
     }
     match meta.get("priority") {
         Some(priority) if !priority.is_i64() => {
@@ -194,7 +206,8 @@ mod tests {
                 "property \"error_response\" validation failed: value should match only one schema, but matches none",
             ),
             (json!({"pre_function": "return 1"}), "property \"pre_function\" is not supported"),
-            (json!({"filter": [["arg_a", "==", "1"]]}), "property \"filter\" is not supported"),
+            (json!({"filter": [["arg_a", "==", "1"]]}), "ok"),
+            (json!({"filter": {}}), "property \"filter\" validation failed: wrong type: expected array, got table"),
             (json!([]), "wrong type: expected object, got table"),
         ] {
             let text =
@@ -203,5 +216,31 @@ mod tests {
                 "failed to check the configuration of plugin jwt-auth err: property \"_meta\" validation failed: ";
             assert_eq!(text.strip_prefix(prefix).unwrap_or(&text), want, "{meta}");
         }
+    }
+
+    #[test]
+    fn a_filter_is_refused_in_the_words_of_vars() {
+        let plugins = |filter: Value| json!({"jwt-auth": {"key": "k", "_meta": {"filter": filter}}});
+        for (filter, want) in [
+            (json!([["arg_a", "=", "1"]]), "invalid operator '='"),
+            (json!(["arg_a", "==", "1"]), "rule should be wrapped inside brackets"),
+            (json!([["arg_a"]]), "invalid expression"),
+            (json!(["OR", ["arg_a", "1"]]), "rule too short"),
+            (json!([["!", "arg_a", "==", "1"]]), "bad 'not' expression"),
+            (json!([["remote_addr", "ipmatch", ""]]), "invalid ip address"),
+            (json!([["post_arg_a", "==", "1"]]), "variable 'post_arg_a' is not supported"),
+            (json!([["no_such_variable", "==", "1"]]), "variable 'no_such_variable' is not supported"),
+        ] {
+            let want = format!("failed to validate the 'vars' expression: {want}");
+            assert_eq!(checked(Holder::Route, &plugins(filter.clone())).unwrap_err(), want);
+            let prefixed = format!("invalid plugins configuration: {want}");
+            assert_eq!(checked(Holder::Consumer, &plugins(filter.clone())).unwrap_err(), prefixed);
+            assert_eq!(checked(Holder::Credential, &plugins(filter.clone())).unwrap_err(), prefixed);
+        }
+        let broken = json!({"jwt-auth": {"realm": 1, "_meta": {"filter": [["arg_a"]]}}});
+        let text = checked(Holder::Route, &broken).unwrap_err();
+        assert!(text.contains("\"realm\""), "the plugin's own members come first: {text}");
+        let off = json!({"jwt-auth": {"_meta": {"filter": [["arg_a"]], "disable": true}}});
+        assert_eq!(checked(Holder::Route, &off).as_ref(), Ok(&off), "what never runs may be broken");
     }
 }

@@ -131,8 +131,8 @@ fn addresses(route: &Map<String, Value>) -> Result<(), String> {
 }
 
 fn vars(route: &Map<String, Value>) -> Result<(), String> {
-    match route.get("vars").map(crate::route::vars::check) {
-        Some(Err(reason)) => Err(format!("failed to validate the 'vars' expression: {reason}")),
+    match route.get("vars").map(crate::vars::check) {
+        Some(Err(reason)) => Err(fields::expression_refused(&reason)),
         _ => Ok(()),
     }
 }

@@ -189,8 +189,8 @@ fn routes() {
         ),
         (
             "_meta.filter",
-            route(json!({"plugins": {"jwt-auth": {"_meta": {"filter": []}}}})),
-            "failed to check the configuration of plugin jwt-auth err: property \"_meta\" validation failed: property \"filter\" is not supported",
+            route(json!({"plugins": {"jwt-auth": {"_meta": {"filter": [["arg_version", "=", "v2"]]}}}})),
+            "failed to validate the 'vars' expression: invalid operator '='",
         ),
         (
             "vars",

@@ -14,7 +14,6 @@ pub mod pattern;
 pub mod radix;
 pub mod router;
 pub mod rule;
-pub mod vars;
 
 pub use router::Router;
 pub use rule::{Rule, RuleError, RuleParts};

@@ -2,11 +2,11 @@
 
 use super::host::HostPattern;
 use super::pattern::UriPattern;
-use super::vars::{Expression, VarsError};
+use crate::base::network::network;
 use crate::http::request::Request;
+use crate::vars::{Expression, Known, VarsError};
 use ipnet::IpNet;
 use serde_json::Value;
-use std::net::IpAddr;
 
 /// What a request must look like to take a route, ready to compare. Made by [`Rule::new`].
 ///
@@ -114,15 +114,7 @@ impl Rule {
     /// Whether the conditions beside host, uri and method hold.
     pub fn conditions_hold(&self, request: &Request<'_>) -> bool {
         (self.remote_addrs.is_empty() || self.remote_addrs.iter().any(|net| net.contains(&request.remote_addr)))
-            && self.vars.as_ref().is_none_or(|vars| vars.holds(request))
-    }
-}
-
-/// An address or a CIDR, as a network; host bits are allowed and ignored.
-pub(super) fn network(text: &str) -> Option<IpNet> {
-    match text.parse::<IpAddr>() {
-        Ok(address) => Some(IpNet::from(address)),
-        Err(_) => text.parse().ok(),
+            && self.vars.as_ref().is_none_or(|vars| vars.holds(&Known::of(request)))
     }
 }
 

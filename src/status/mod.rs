@@ -1,4 +1,7 @@
-//! The status listener (`apisix.status`, spec/config-sources §5): is the process up, and is every worker up to date?
+//! What the process says of itself. Here: the status listener (`apisix.status`, spec/config-sources §5): is the process
+//! up, and is every worker up to date?
+
+pub mod prometheus;
 
 use crate::control::Control;
 use axum::Router;

@@ -24,6 +24,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `nginx_config.http.upstream.keepalive*`: reuse of upstream connections unless the upstream says otherwise.
     pub keepalive: crate::upstream::KeepalivePool,
+    /// `ringgate.jwt`.
+    pub jwt: crate::auth::jwt::Settings,
     /// `nginx_config.worker_shutdown_timeout`: how long a drain may take.
     pub drain_max: Duration,
 }
@@ -93,6 +95,7 @@ impl Default for Settings {
             timeouts: ClientTimeouts::default(),
             limits: Limits::default(),
             keepalive: crate::upstream::KeepalivePool::default(),
+            jwt: crate::auth::jwt::Settings::default(),
             drain_max: Duration::from_secs(240),
         }
     }

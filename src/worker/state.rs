@@ -48,6 +48,7 @@ pub struct State {
 impl State {
     /// The state of a worker that has seen no configuration yet.
     pub fn new(settings: Arc<Settings>, mailbox: Mailbox, cells: Arc<Cells>, log: log::Writer, seed: u64) -> Self {
+        let scratch = RefCell::new(Scratch::new(&settings.jwt, Arc::clone(&cells)));
         Self {
             settings,
             tables: RefCell::new(Tables::new(seed)),
@@ -56,7 +57,7 @@ impl State {
             watch: Rc::default(),
             cells,
             log: RefCell::new(log),
-            scratch: RefCell::default(),
+            scratch,
             answers: Answers::new(),
             draining: Cell::new(false),
             mailbox: RefCell::new(mailbox),

@@ -128,6 +128,17 @@ impl TimeChecks {
         Self { order: [Some(*first), second.copied()], required: true }
     }
 
+    /// A number that tells all settings apart.
+    pub fn code(self) -> u8 {
+        let digit = |claim: Option<TimeClaim>| match claim {
+            None => 0,
+            Some(TimeClaim::Expires) => 1,
+            Some(TimeClaim::NotBefore) => 2,
+        };
+        let [first, second] = self.order;
+        digit(first) * 6 + digit(second) * 2 + u8::from(self.required)
+    }
+
     /// Judges `claims` at `unix_s` whole seconds since the epoch, with `grace_s` seconds of leeway either way.
     ///
     /// `exp` passes when `exp > unix_s - grace_s`, `nbf` when `nbf < unix_s + grace_s`: with no leeway a token made

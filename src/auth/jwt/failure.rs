@@ -1,6 +1,6 @@
 //! Why authentication failed: one cause for the log, five texts for clients.
 
-use super::claims::KeyError;
+use super::claims::{ClaimError, KeyError, TimeClaim};
 use super::token::TokenError;
 use super::verify::VerifyError;
 use crate::auth::consumer::Credential;
@@ -52,6 +52,24 @@ impl Failure {
         }
     }
 
+    /// Under which reason it is counted.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Absent => Reason::Absent,
+            Self::Token(_) => Reason::Malformed,
+            Self::Key(KeyError::Missing) => Reason::KeyMissing,
+            Self::Key(KeyError::NotText | KeyError::Unknown) => Reason::KeyUnknown,
+            Self::Verify(error) => match error {
+                VerifyError::Key(_) => Reason::KeyUnusable,
+                VerifyError::AlgorithmMissing { .. } | VerifyError::AlgorithmMismatch { .. } => Reason::Algorithm,
+                VerifyError::SignatureEncoding | VerifyError::SignatureMismatch => Reason::Signature,
+                VerifyError::Throttled => Reason::Throttled,
+                VerifyError::Claim(ClaimError { claim: TimeClaim::Expires, .. }) => Reason::Expired,
+                VerifyError::Claim(ClaimError { claim: TimeClaim::NotBefore, .. }) => Reason::NotYetValid,
+            },
+        }
+    }
+
     /// The step that failed; those before it passed.
     pub fn step(self) -> Step {
         match self {
@@ -62,8 +80,67 @@ impl Failure {
             Self::Verify(VerifyError::AlgorithmMissing { .. } | VerifyError::AlgorithmMismatch { .. }) => {
                 Step::Algorithm
             }
-            Self::Verify(VerifyError::SignatureEncoding | VerifyError::SignatureMismatch) => Step::Signature,
+            Self::Verify(VerifyError::SignatureEncoding | VerifyError::SignatureMismatch | VerifyError::Throttled) => {
+                Step::Signature
+            }
             Self::Verify(VerifyError::Claim(_)) => Step::Times,
+        }
+    }
+}
+
+/// Causes as operators count them (`reason` of the metric, and of the log line).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// No token came.
+    Absent,
+    /// What came is no token.
+    Malformed,
+    /// It names nobody.
+    KeyMissing,
+    /// It names nobody known.
+    KeyUnknown,
+    /// The credential has no usable key.
+    KeyUnusable,
+    /// Another algorithm than the credential's.
+    Algorithm,
+    /// Not the credential's signature.
+    Signature,
+    /// Not verified: too many forged tokens from its address.
+    Throttled,
+    /// `exp` has passed, or is not as it must be.
+    Expired,
+    /// `nbf` is to come, or is not as it must be.
+    NotYetValid,
+}
+
+impl Reason {
+    /// Every reason, in the order of their counters.
+    pub const ALL: [Self; 10] = [
+        Self::Absent,
+        Self::Malformed,
+        Self::KeyMissing,
+        Self::KeyUnknown,
+        Self::KeyUnusable,
+        Self::Algorithm,
+        Self::Signature,
+        Self::Throttled,
+        Self::Expired,
+        Self::NotYetValid,
+    ];
+
+    /// The label's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Malformed => "malformed",
+            Self::KeyMissing => "key_missing",
+            Self::KeyUnknown => "key_unknown",
+            Self::KeyUnusable => "key_unusable",
+            Self::Algorithm => "algorithm",
+            Self::Signature => "signature",
+            Self::Throttled => "throttled",
+            Self::Expired => "exp",
+            Self::NotYetValid => "nbf",
         }
     }
 }
@@ -142,6 +219,13 @@ mod tests {
     #[test]
     fn failures_stay_small() {
         assert!(size_of::<Failure>() <= 32, "{}", size_of::<Failure>());
+    }
+
+    #[test]
+    fn reasons_stand_in_the_order_of_their_counters() {
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index, "{}", reason.name());
+        }
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! JSON Web Tokens (RFC 7515, 7518, 7519), strictly.
 //!
 //! [`judge`] is the whole way of a token: its bytes, the route's policy, a look-up and the time in, the credential
-//! that it proves out, or exactly why it proves none. Runs once per request that presents a token. Never allocates
-//! after warm-up, waits or panics; neither token nor secret appears in anything it returns. Bench: `auth/judge`;
-//! fuzz target: `jwt_token`.
+//! that it proves out, or exactly why it proves none. [`judge_remembered`] is the same way for workers, who remember
+//! what cost a signature to verify and brake those who send forgeries. Runs once per request that presents a token.
+//! Never allocates after warm-up (save for what `extra` verifies), waits or panics; neither token nor secret appears
+//! in anything it returns. Bench: `auth/judge`; fuzz target: `jwt_token`.
 
 pub mod algorithm;
+pub mod cache;
 pub mod claims;
 mod extra;
 pub mod failure;
 pub mod json;
+mod judge;
 pub mod key;
+mod memory;
+pub mod payload;
 pub mod signing;
 pub mod token;
 pub mod verify;
@@ -18,240 +23,10 @@ pub mod verify;
 pub use algorithm::Algorithm;
 pub use claims::{ClaimError, ClaimFault, Claims, KeyError, TimeChecks, TimeClaim};
 pub use failure::{Failure, Rejection, Step};
+pub use judge::{Judging, Policy, Scratch, Workspace, judge, judge_remembered};
 pub use key::{KeyFault, PublicKey};
+pub use memory::{Memory, Settings};
+pub use payload::Payload;
 pub use signing::SigningKey;
 pub use token::{TOKEN_BYTES_MAX, TokenError};
 pub use verify::{JwtCredential, VerifyError, VerifyingKey};
-
-use super::consumer::{AuthMaterial, Credential};
-use std::fmt;
-use std::sync::Arc;
-use token::{Header, Parts};
-
-/// What a route asks of a token.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    /// The top-level claim that names the credential.
-    pub key_claim_name: Box<str>,
-    /// Which claims about time are checked.
-    pub time_checks: TimeChecks,
-}
-
-/// Judges `token` at `unix_s` whole seconds since the epoch.
-///
-/// `find` looks a key up among the live credentials. The order is fixed and the first failure ends it: parse, look
-/// up, algorithm, signature, times (spec/jwt-auth §7).
-pub fn judge<'c>(
-    token: &[u8],
-    policy: &Policy,
-    find: impl FnOnce(&str) -> Option<&'c Arc<Credential>>,
-    unix_s: u64,
-    workspace: &mut Workspace,
-) -> Result<&'c Arc<Credential>, Rejection<'c>> {
-    let Workspace { header, payload, signature, reader } = workspace;
-    let parts = Parts::split(token)?;
-    let header = Header::read(parts.header, header, reader)?;
-    let claims = Claims::read(parts.payload, &policy.key_claim_name, payload, reader)?;
-    let credential = find(claims.key()?).ok_or(KeyError::Unknown)?;
-    let AuthMaterial::Jwt(jwt) = &credential.material;
-    jwt.check_algorithm(header)
-        .and_then(|()| jwt.check_signature(&parts, signature))
-        .and_then(|()| Ok(policy.time_checks.check(&claims, unix_s, jwt.grace_s())?))
-        .map_err(|error| Rejection { failure: Failure::Verify(error), credential: Some(credential) })?;
-    Ok(credential)
-}
-
-/// Buffers that one worker reuses for every token.
-#[derive(Default)]
-pub struct Scratch {
-    /// A token from the query, once percent-decoded.
-    pub argument: Vec<u8>,
-    /// What judging needs.
-    pub workspace: Workspace,
-}
-
-impl fmt::Debug for Scratch {
-    /// Shows nothing of what the last token said.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Scratch").finish_non_exhaustive()
-    }
-}
-
-/// Buffers for [`judge`], each bounded by [`TOKEN_BYTES_MAX`] and what a parser adds.
-#[derive(Default)]
-pub struct Workspace {
-    header: Vec<u8>,
-    payload: Vec<u8>,
-    signature: Vec<u8>,
-    reader: json::Reader,
-}
-
-impl fmt::Debug for Workspace {
-    /// Shows nothing of what the last token said.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Workspace").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::auth::consumer::Identity;
-    use jsonwebtoken::{EncodingKey, Header as OracleHeader};
-    use proptest::prelude::*;
-
-    const NOW: u64 = 1_750_000_000;
-    const SECRET: &[u8] = b"jack-hs256-secret-that-is-very-long";
-
-    fn credential(key: &str, algorithm: Algorithm, secret: &[u8]) -> Arc<Credential> {
-        let identity = Arc::new(Identity {
-            username: "jack".into(),
-            group_id: None,
-            credential_id: None,
-            fields: Box::default(),
-            plugins: Arc::from([]),
-        });
-        let material = AuthMaterial::Jwt(JwtCredential::hmac(key, algorithm, secret, 0));
-        Arc::new(Credential { identity, material, version: 1 })
-    }
-
-    fn policy() -> Policy {
-        Policy { key_claim_name: "key".into(), time_checks: TimeChecks::IF_PRESENT }
-    }
-
-    fn outcome(token: &[u8], credential: &Arc<Credential>) -> Result<(), Failure> {
-        let AuthMaterial::Jwt(jwt) = &credential.material;
-        let find = |key: &str| (key == jwt.lookup_key()).then_some(credential);
-        judge(token, &policy(), find, NOW, &mut Workspace::default()).map(|_| ()).map_err(|rejection| rejection.failure)
-    }
-
-    fn oracle(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
-        match algorithm {
-            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
-            Algorithm::Hs384 => jsonwebtoken::Algorithm::HS384,
-            Algorithm::Hs512 => jsonwebtoken::Algorithm::HS512,
-            _ => unreachable!("signs with secrets alone"),
-        }
-    }
-
-    fn sign(claims: &serde_json::Value, algorithm: Algorithm, secret: &[u8]) -> String {
-        let key = EncodingKey::from_secret(secret);
-        jsonwebtoken::encode(&OracleHeader::new(oracle(algorithm)), claims, &key).unwrap()
-    }
-
-    #[test]
-    fn each_step_fails_in_its_turn() {
-        let jack = credential("jack-key", Algorithm::Hs256, SECRET);
-        let claims = |json| sign(&json, Algorithm::Hs256, SECRET);
-        let good = claims(serde_json::json!({"key": "jack-key"}));
-        let expired = claims(serde_json::json!({"key": "jack-key", "exp": NOW}));
-        let (head, _) = good.rsplit_once('.').unwrap();
-        let cases = [
-            (good.clone(), None),
-            (String::new(), Some(Step::Parse)),
-            (format!("{head}."), Some(Step::Parse)),
-            (format!("{good}."), Some(Step::Parse)),
-            (claims(serde_json::json!({"exp": 1})), Some(Step::LookUp)),
-            (claims(serde_json::json!({"key": "jill-key"})), Some(Step::LookUp)),
-            (sign(&serde_json::json!({"key": "jack-key", "exp": 1}), Algorithm::Hs384, SECRET), Some(Step::Algorithm)),
-            (
-                sign(&serde_json::json!({"key": "jack-key", "exp": 1}), Algorithm::Hs256, b"other"),
-                Some(Step::Signature),
-            ),
-            (format!("{head}.@@@@"), Some(Step::Signature)),
-            (expired, Some(Step::Times)),
-        ];
-        for (token, want) in cases {
-            let got = outcome(token.as_bytes(), &jack);
-            assert_eq!(got.err().map(Failure::step), want, "{token}: {got:?}");
-        }
-    }
-
-    #[test]
-    fn a_rejection_names_the_credential_once_it_is_known() {
-        let jack = credential("jack-key", Algorithm::Hs256, SECRET);
-        let token = sign(&serde_json::json!({"key": "jack-key"}), Algorithm::Hs256, b"other");
-        let mut workspace = Workspace::default();
-        let rejection = judge(token.as_bytes(), &policy(), |_| Some(&jack), NOW, &mut workspace).unwrap_err();
-        assert!(rejection.credential.is_some_and(|found| Arc::ptr_eq(found, &jack)));
-        let rejection = judge(token.as_bytes(), &policy(), |_| None, NOW, &mut workspace).unwrap_err();
-        assert!(rejection.credential.is_none());
-    }
-
-    #[test]
-    fn debug_of_buffers_shows_no_token() {
-        let mut scratch = Scratch::default();
-        let jack = credential("jack-key", Algorithm::Hs256, SECRET);
-        let token = sign(&serde_json::json!({"key": "jack-key"}), Algorithm::Hs256, SECRET);
-        let _ = judge(token.as_bytes(), &policy(), |_| Some(&jack), NOW, &mut scratch.workspace);
-        assert_eq!(format!("{scratch:?} {:?}", scratch.workspace), "Scratch { .. } Workspace { .. }");
-    }
-
-    fn any_claims() -> impl Strategy<Value = serde_json::Map<String, serde_json::Value>> {
-        let scalar = prop_oneof![
-            any::<i64>().prop_map(serde_json::Value::from),
-            any::<bool>().prop_map(serde_json::Value::from),
-            any::<String>().prop_map(serde_json::Value::from),
-            Just(serde_json::Value::Null),
-            proptest::collection::vec(any::<u8>(), 0..4).prop_map(serde_json::Value::from),
-        ];
-        // Names of two letters and more cannot be `exp`, `nbf` or `key`, which the test sets itself.
-        proptest::collection::btree_map("[a-z]{4,8}", scalar, 0..6).prop_map(|claims| claims.into_iter().collect())
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
-
-        /// What another library signs verifies, and the token with any one bit flipped does not.
-        #[test]
-        fn what_the_oracle_signs_verifies_and_nothing_near_it(
-            mut claims in any_claims(),
-            key in any::<String>(),
-            secret in proptest::collection::vec(any::<u8>(), 1..200),
-            algorithm in proptest::sample::select(vec![Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512]),
-            lifetime in 1_u64..100_000,
-            flips in proptest::collection::vec((any::<proptest::sample::Index>(), 0_u8..8), 16),
-        ) {
-            claims.insert("key".into(), key.clone().into());
-            claims.insert("exp".into(), (NOW + lifetime).into());
-            claims.insert("nbf".into(), (NOW - lifetime).into());
-            let credential = credential(&key, algorithm, &secret);
-            let token = sign(&claims.into(), algorithm, &secret);
-            prop_assert_eq!(outcome(token.as_bytes(), &credential), Ok(()));
-            for (place, bit) in flips {
-                let mut near = token.clone().into_bytes();
-                let place = place.index(near.len());
-                near[place] ^= 1 << bit;
-                prop_assert!(outcome(&near, &credential).is_err(), "bit {} of byte {}", bit, place);
-            }
-        }
-
-        /// Random bytes, and random bytes in the places of the parts, never verify and never panic.
-        #[test]
-        fn never_panics(
-            token in proptest::collection::vec(any::<u8>(), 0..200),
-            parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..80), 3),
-        ) {
-            use base64::Engine as _;
-            let jack = credential("jack-key", Algorithm::Hs256, SECRET);
-            prop_assert!(outcome(&token, &jack).is_err());
-            let encoded: Vec<String> =
-                parts.iter().map(|part| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(part)).collect();
-            prop_assert!(outcome(encoded.join(".").as_bytes(), &jack).is_err());
-        }
-    }
-
-    #[test]
-    fn every_single_bit_of_a_token_matters() {
-        let jack = credential("jack-key", Algorithm::Hs256, SECRET);
-        let token = sign(&serde_json::json!({"key": "jack-key"}), Algorithm::Hs256, SECRET).into_bytes();
-        assert_eq!(outcome(&token, &jack), Ok(()));
-        for place in 0..token.len() {
-            for bit in 0..8 {
-                let mut near = token.clone();
-                near[place] ^= 1 << bit;
-                assert!(outcome(&near, &jack).is_err(), "bit {bit} of byte {place}");
-            }
-        }
-    }
-}

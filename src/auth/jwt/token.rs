@@ -3,6 +3,7 @@
 //! The token's bytes in, its parts out, borrowed. Runs on every token, before anything about it can be trusted; the
 //! header never chooses a key. Never allocates, never panics. Bench: `auth/judge`; fuzz target: `jwt_token`.
 
+use super::algorithm::Algorithm;
 use super::json::{JsonError, Member, Reader};
 use crate::base::base64url;
 
@@ -40,6 +41,27 @@ impl<'t> Parts<'t> {
         }
         Ok(parts)
     }
+
+    /// The same parts in their one strict spelling, where they have one; written to `buffer`. What the signature covers
+    /// stays as received.
+    pub fn respelled<'b>(&self, buffer: &'b mut Vec<u8>) -> Parts<'b>
+    where
+        't: 'b,
+    {
+        buffer.clear();
+        let mut ends = [0; 3];
+        for (part, end) in [self.header, self.payload, self.signature].into_iter().zip(&mut ends) {
+            base64url::respell_into(part, buffer);
+            *end = buffer.len();
+        }
+        let [header, payload, signature] = ends;
+        Parts {
+            header: buffer.get(..header).unwrap_or_default(),
+            payload: buffer.get(header..payload).unwrap_or_default(),
+            signature: buffer.get(payload..signature).unwrap_or_default(),
+            signing_input: self.signing_input,
+        }
+    }
 }
 
 /// What a token's header says that matters. `typ`, `kid`, `jwk`, `jku`, `x5c` and all others do not.
@@ -50,6 +72,11 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
+    /// The algorithm it names, if it is a known one.
+    pub fn algorithm(&self) -> Option<Algorithm> {
+        self.algorithm.and_then(Algorithm::from_name)
+    }
+
     /// Decodes a header part into `decoded`, from which the result is borrowed.
     ///
     /// Any `crit` is refused: no extension is understood here (RFC 7515 §4.1.11).

@@ -220,6 +220,9 @@ pub enum VerifyError {
     /// The signature is not this key's over these bytes.
     #[error("signature mismatch")]
     SignatureMismatch,
+    /// Not verified at all: too many forged tokens have come from the same address.
+    #[error("not verified: too many forged tokens came from this address")]
+    Throttled,
     /// Signed, and not now.
     #[error(transparent)]
     Claim(#[from] ClaimError),

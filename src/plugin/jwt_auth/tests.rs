@@ -46,8 +46,15 @@ fn token(claims: &Value) -> String {
 fn run(configuration: &Value, request: &OwnedRequest) -> (Result<String, String>, Edits) {
     let plugin = build(configuration).unwrap();
     let (consumers, mut edits, mut scratch) = (consumers(), Edits::default(), Scratch::default());
-    let mut context =
-        Context { consumers: &consumers, unix_s: NOW, identity: None, edits: &mut edits, scratch: &mut scratch };
+    let mut context = Context {
+        consumers: &consumers,
+        unix_s: NOW,
+        identity: None,
+        payload: None,
+        route: None,
+        edits: &mut edits,
+        scratch: &mut scratch,
+    };
     let outcome = match plugin.rewrite(&request.view(), &mut context) {
         Verdict::Continue => Ok(context.identity.unwrap().username.to_string()),
         Verdict::Respond(answer) => {
@@ -91,8 +98,15 @@ fn the_identity_is_the_matched_credentials() {
     let plugin = build(&Value::Null).unwrap();
     let request = get().field("Authorization", token(&json!({"key": "jack-key"})));
     let (mut edits, mut scratch) = (Edits::default(), Scratch::default());
-    let mut context =
-        Context { consumers: &consumers, unix_s: NOW, identity: None, edits: &mut edits, scratch: &mut scratch };
+    let mut context = Context {
+        consumers: &consumers,
+        unix_s: NOW,
+        identity: None,
+        payload: None,
+        route: None,
+        edits: &mut edits,
+        scratch: &mut scratch,
+    };
     assert!(matches!(plugin.rewrite(&request.view(), &mut context), Verdict::Continue));
     assert_eq!(context.identity.unwrap().credential_id.as_deref(), Some("c1"));
 }

@@ -8,6 +8,7 @@ use crate::auth::consumer::AuthMaterial;
 use crate::base::map::HashMap;
 use crate::http::answer::page;
 use crate::plugin::chain::{Chain, Link};
+use crate::plugin::filter::Filter;
 use crate::plugin::meta::{Disabled, Meta, Refuses};
 use crate::plugin::{PluginType, Side, registry};
 use crate::schema::{Schema, holds_reference};
@@ -80,7 +81,7 @@ impl Catalog {
     }
 
     fn build_one(&self, name: &str, mut configuration: Value) -> Result<State, String> {
-        let meta = Meta::of(&configuration)?;
+        let mut meta = Meta::of(&configuration)?;
         if meta.disable {
             return Ok(State::Off);
         }
@@ -98,6 +99,7 @@ impl Catalog {
             name: known.kind.name,
             priority: meta.priority.unwrap_or(known.kind.priority),
             is_auth: known.kind.auth.is_some(),
+            filter: meta.filter.take().map(|expression| Arc::new(Filter::new(expression, known.kind.first_phase))),
             plugin: meta.wrap(plugin),
         }))
     }
@@ -115,6 +117,7 @@ impl Catalog {
                     name: kind.name,
                     priority: kind.priority,
                     is_auth: kind.auth.is_some(),
+                    filter: None,
                     plugin: Arc::new(Disabled),
                 })),
                 State::Broken => return Err(Broken(member.name.clone())),
@@ -260,7 +263,8 @@ fn effective<'a>(sets: &'a [&Arc<PluginSet>]) -> impl Iterator<Item = &'a Member
 
 /// Ahead of everything else that a consumer brings or a global rule runs.
 fn unusable_link() -> Link {
-    Link { name: "unusable", priority: i64::MAX, is_auth: false, plugin: Arc::new(Refuses(Arc::new(page(503)))) }
+    let plugin = Arc::new(Refuses(Arc::new(page(503))));
+    Link { name: "unusable", priority: i64::MAX, is_auth: false, filter: None, plugin }
 }
 
 const REFERENCE_UNSUPPORTED: &str = "secret references are not supported";

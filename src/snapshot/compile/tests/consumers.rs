@@ -65,6 +65,7 @@ fn credentials_that_cannot_be_used_are_left_out() {
         json!({"plugins": {"t-auth": {"key": "k", "fails": 1}}}),
         json!({"plugins": {"t-auth": {"key": "k", "refused_on": "consumer"}}}),
         json!({"plugins": {"t-auth": {"key": "k", "_meta": {"disable": true}}}}),
+        json!({"plugins": {"t-auth": {"key": "k", "_meta": {"filter": [["uri", "=", "/"]]}}}}),
         json!({"plugins": {"limit": {"key": "k"}}}),
         json!({"plugins": {"unknown": {"key": "k"}}}),
         json!({"plugins": {}}),
@@ -80,6 +81,30 @@ fn credentials_that_cannot_be_used_are_left_out() {
     assert!(
         world.put("consumers/jack/credentials/c", json!({"plugins": {"t-auth": {"key": "a"}, "limit": {}}})).is_empty()
     );
+}
+
+#[test]
+fn a_filter_stays_with_its_plugin_and_out_of_verification() {
+    let filter = json!([["uri", "/nowhere"]]);
+    let filtered = |member: &str| json!({member: member, "_meta": {"filter": filter}});
+    let mut world = World::new();
+    world.batch(&[
+        ("services/1", json!({"plugins": {"other": filtered("service"), "limit": filtered("service")}})),
+        ("routes/1", json!({"uri": "/", "service_id": "1", "plugins": {"other": {}, "t-auth": filtered("route")}})),
+        ("consumer_groups/g", json!({"plugins": {"limit": filtered("group"), "other": filtered("group")}})),
+        ("consumers/jack", json!({"username": "jack", "group_id": "g", "plugins": {"limit": {}}})),
+        ("consumers/jack/credentials/c", json!({"plugins": {"t-auth": {"key": "k", "_meta": {"filter": filter}}}})),
+        ("global_rules/1", json!({"plugins": {"limit": filtered("rule")}})),
+    ]);
+    let names =
+        |links: &[Link]| links.iter().map(|link| (link.name, link.filter.is_some())).collect::<BTreeMap<_, _>>();
+    let (route, jack) = (&world.routes["1"].chain, &world.credentials["k"].identity.plugins);
+    assert_eq!(names(&route.links), [("limit", true), ("other", false), ("t-auth", true)].into());
+    assert_eq!(names(jack), [("limit", false), ("other", true)].into());
+    assert_eq!(names(&world.global_rules.links), [("limit", true)].into());
+    let merged = route.with_consumer(jack).chain;
+    assert_eq!(names(&merged.links), [("limit", false), ("other", true), ("t-auth", true)].into());
+    assert_eq!(world.who("k").as_deref(), Some("jack/c"), "a credential is data, whatever its filter says");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::auth::consumer::{AuthMaterial, Consumer, ConsumerTable, Credential};
 use crate::auth::jwt::{Algorithm, JwtCredential, Scratch};
 use crate::http::request::OwnedRequest;
 use crate::plugin::chain::Link;
-use crate::plugin::{AuthType, Chain, Context, Edits, Plugin, PluginType, Side, Verdict};
+use crate::plugin::{AuthType, Chain, Context, Edits, Phase, Plugin, PluginType, Side, Verdict};
 use crate::route::{Route, Target};
 use crate::upstream::{Upstream, UpstreamSlot};
 use serde_json::json;
@@ -35,7 +35,16 @@ fn check(configuration: &Value, side: Side) -> Result<(), String> {
 }
 
 const fn plain(name: &'static str, priority: i64) -> PluginType {
-    PluginType { name, priority, version: "0.1", schema: "{}", auth: None, check, build: told }
+    PluginType {
+        name,
+        priority,
+        first_phase: Phase::Access,
+        version: "0.1",
+        schema: "{}",
+        auth: None,
+        check,
+        build: told,
+    }
 }
 
 static AUTH: PluginType = PluginType {
@@ -172,6 +181,8 @@ fn assert_refuses(links: &[Link], name: &str) {
         consumers: &ConsumerTable::default(),
         unix_s: 0,
         identity: None,
+        payload: None,
+        route: None,
         edits: &mut edits,
         scratch: &mut scratch,
     };

@@ -18,7 +18,10 @@ fn a_route_merges_plugin_config_and_service_whole_plugin_by_name() {
             "plugins": {"limit": {"from": "route"}, "t-auth": {"_meta": {"disable": true}}}}),
         ),
         ("routes/2", json!({"uri": "/", "service_id": "1"})),
-        ("routes/3", json!({"uri": "/", "service_id": "1", "plugins": {"other": {"_meta": {"priority": 9000}}}})),
+        (
+            "routes/3",
+            json!({"uri": "/", "service_id": "1", "plugins": {"other": {"_meta": {"priority": 9000, "filter": []}}}}),
+        ),
     ]);
     assert_eq!(
         world.chain("1"),
@@ -89,7 +92,10 @@ fn routes_that_cannot_run_fail_closed() {
         (json!({"plugins": {"limit": {"fails": 1}}}), Some(Target::Unusable)),
         (json!({"plugins": {"limit": {"refused_on": "route"}}}), Some(Target::Unusable)),
         (json!({"plugins": {"limit": {"refused_on": "consumer"}}}), Some(Target::None)),
-        (json!({"plugins": {"limit": {"_meta": {"filter": []}}}}), Some(Target::Unusable)),
+        (json!({"plugins": {"limit": {"_meta": {"filter": []}}}}), Some(Target::None)),
+        (json!({"plugins": {"limit": {"_meta": {"filter": [["uri", "=", "/"]]}}}}), Some(Target::Unusable)),
+        (json!({"plugins": {"limit": {"_meta": {"filter": [["urii", "/"]]}}}}), Some(Target::Unusable)),
+        (json!({"plugins": {"limit": {"_meta": {"filter": [7], "disable": true}}}}), Some(Target::None)),
         (json!({"plugins": {"limit": {"a": ["$ENV://X"]}}}), Some(Target::Unusable)),
         (json!({"plugins": {"unknown": {"_meta": {"disable": true}}}}), Some(Target::None)),
         (json!({"plugin_config_id": "9"}), Some(Target::Unusable)),

@@ -1,21 +1,24 @@
-//! `vars`: conditions over request variables (spec/routing-and-upstreams §3).
+//! Request variables, and conditions over them: `vars` of routes, `_meta.filter` of plugins
+//! (spec/routing-and-upstreams §3).
 //!
-//! Parsed once per change, regular expressions compiled; evaluated for each request that reaches a route with such a
-//! condition. In: a [`Request`]. Out: whether the condition holds. Evaluation never fails and never panics; it
-//! allocates only for variables that must be decoded, joined or rendered. Fuzz target: `vars`.
+//! Parsed once per change, regular expressions compiled; evaluated for each request that reaches a route or a plugin
+//! with such a condition. In: what is [`Known`] of a request. Out: whether the condition holds. Evaluation never fails
+//! and never panics; it allocates only for variables that must be decoded, joined or rendered. Fuzz target: `vars`.
 //!
 //! Regular expressions run in time linear in the variable's length. So look-around, back references and the like,
 //! which PCRE has, are refused when the expression is parsed. They work on bytes: classes such as `\w` and case
 //! folding are ASCII, as in the original; `$` matches at the very end only.
 
-use crate::http::request::Request;
 use comparison::Comparison;
 use serde_json::Value;
 
 mod comparison;
+mod known;
 pub mod variable;
 
-/// A parsed `vars` list.
+pub use known::Known;
+
+/// A parsed list of conditions.
 #[derive(Debug, Clone)]
 pub struct Expression(Node);
 
@@ -60,13 +63,14 @@ pub enum VarsError {
     /// More than [`DEPTH_MAX`] lists inside each other.
     #[error("expressions nested more than {DEPTH_MAX} deep")]
     TooDeep,
-    /// The variable exists in APISIX, but cannot be had when a route is chosen; the condition could never hold.
-    #[error("variable '{0}' is not available when a route is chosen")]
+    /// The variable cannot be had here, although APISIX has it or may have it: what depends on it would be decided
+    /// wrongly without a word.
+    #[error("variable '{0}' is not supported")]
     Unavailable(String),
 }
 
 impl Expression {
-    /// Parses the `vars` member of a route.
+    /// Parses a list of conditions: a route's `vars`, a plugin's `_meta.filter`.
     pub fn parse(vars: &Value) -> Result<Self, VarsError> {
         let Value::Array(rule) = vars else { return Err(VarsError::NotWrapped) };
         match rule.first() {
@@ -78,9 +82,14 @@ impl Expression {
         }
     }
 
-    /// Whether the condition holds for `request`.
-    pub fn holds(&self, request: &Request<'_>) -> bool {
-        self.0.holds(request)
+    /// Whether the condition holds, as far as the request is `known`.
+    pub fn holds(&self, known: &Known<'_>) -> bool {
+        self.0.holds(known)
+    }
+
+    /// The first name in it that stands for no variable, and therefore for something always absent.
+    pub fn unknown(&self) -> Option<&str> {
+        self.0.unknown()
     }
 }
 
@@ -90,14 +99,23 @@ pub fn check(vars: &Value) -> Result<(), String> {
 }
 
 impl Node {
-    fn holds(&self, request: &Request<'_>) -> bool {
-        let holds = |node: &Self| node.holds(request);
+    fn holds(&self, known: &Known<'_>) -> bool {
+        let holds = |node: &Self| node.holds(known);
         match self {
-            Self::Compare(comparison) => comparison.holds(request),
+            Self::Compare(comparison) => comparison.holds(known),
             Self::All(nodes) => nodes.iter().all(holds),
             Self::Any(nodes) => nodes.iter().any(holds),
             Self::NotAll(nodes) => !nodes.iter().all(holds),
             Self::NotAny(nodes) => !nodes.iter().any(holds),
+        }
+    }
+
+    fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::Compare(comparison) => comparison.unknown(),
+            Self::All(nodes) | Self::Any(nodes) | Self::NotAll(nodes) | Self::NotAny(nodes) => {
+                nodes.iter().find_map(Self::unknown)
+            }
         }
     }
 }
@@ -227,9 +245,11 @@ mod tests {
             (json!([["arg_e", "==", ""]]), true),
             (json!([["arg_k", "!", "==", "v"]]), false),
             (json!([["no_such_variable", "==", null]]), true),
+            (json!([["consumer_name", "==", null]]), true),
+            (json!([["consumer_name", "==", "jack"]]), false),
             (json!([["status", ">", 0]]), false),
         ] {
-            let holds = Expression::parse(&vars).unwrap().holds(&request().view());
+            let holds = Expression::parse(&vars).unwrap().holds(&Known::of(&request().view()));
             assert_eq!(holds, want, "{vars}");
         }
     }
@@ -251,7 +271,7 @@ mod tests {
             (json!([["OR", no(), ["!AND", yes(), no()]], yes()]), true),
             (json!(["OR", [yes(), no()], [yes(), yes()]]), true),
         ] {
-            let holds = Expression::parse(&vars).unwrap().holds(&request().view());
+            let holds = Expression::parse(&vars).unwrap().holds(&Known::of(&request().view()));
             assert_eq!(holds, want, "{vars}");
         }
     }
@@ -286,7 +306,7 @@ mod tests {
             (json!([["remote_addr", "ipmatch", [""]]]), "invalid ip address"),
             (json!([["remote_addr", "ipmatch", "10.0.0.0/33"]]), "invalid ip address"),
             (deep, "expressions nested more than 32 deep"),
-            (json!([["post_arg_name", "==", "x"]]), "variable 'post_arg_name' is not available when a route is chosen"),
+            (json!([["post_arg_name", "==", "x"]]), "variable 'post_arg_name' is not supported"),
             (json!([["uri", "~~", "(?=a)"]]), "regular expression '(?=a)' cannot be used: "),
             (json!([["uri", "~~", "[0"]]), "regular expression '[0' cannot be used: "),
         ] {
@@ -298,10 +318,23 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_later_phases_are_refused() {
+    fn variables_that_cannot_be_had_are_refused() {
         for name in ["post_arg", "post_arg_a", "post_arg.a.b", "graphql_name", "uri_param_id"] {
             let error = Expression::parse(&json!([[name, "==", "x"]])).unwrap_err();
             assert_eq!(error, VarsError::Unavailable(name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn names_without_a_variable_are_found_wherever_they_stand() {
+        for (vars, want) in [
+            (json!([]), None),
+            (json!([["arg_k", "v"], ["route_id", "!", "==", "1"]]), None),
+            (json!([["arg_k", "v"], ["OR", ["uri", "/"], ["!AND", ["urii", "/"], ["other", 1]]]]), Some("urii")),
+            (json!(["!OR", ["status", ">", 1], ["remote_addr", "ipmatch", "::/0"]]), Some("status")),
+            (json!([["other", "ipmatch", "::/0"]]), Some("other")),
+        ] {
+            assert_eq!(Expression::parse(&vars).unwrap().unknown(), want, "{vars}");
         }
     }
 
@@ -323,12 +356,12 @@ mod tests {
         #[test]
         fn parsing_and_evaluating_never_panic(vars in anything()) {
             if let Ok(expression) = Expression::parse(&vars) {
-                let holds = expression.holds(&request().view());
+                let holds = expression.holds(&Known::of(&request().view()));
                 let negated = json!(["!AND", vars, []]);
                 prop_assert!(Expression::parse(&negated).is_err());
                 let twice = json!(["!OR", vars, vars]);
                 if let Ok(twice) = Expression::parse(&twice) {
-                    prop_assert_eq!(twice.holds(&request().view()), !holds);
+                    prop_assert_eq!(twice.holds(&Known::of(&request().view())), !holds);
                 }
             }
         }

@@ -1,9 +1,8 @@
 //! One comparison of `vars`: a variable, an operator, a value (spec/routing-and-upstreams §3, the operator table).
 
-use super::VarsError;
 use super::variable::Variable;
-use crate::http::request::Request;
-use crate::route::rule::network;
+use super::{Known, VarsError};
+use crate::base::network::network;
 use ipnet::IpNet;
 use regex::bytes::{Regex, RegexBuilder};
 use serde_json::Value;
@@ -62,14 +61,22 @@ impl Comparison {
         Ok(Self { variable: Variable::named(name), is_negated, test })
     }
 
-    pub(super) fn holds(&self, request: &Request<'_>) -> bool {
+    /// The variable's name, if there is no variable of that name.
+    pub(super) fn unknown(&self) -> Option<&str> {
+        match &self.variable {
+            Variable::Unknown(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    pub(super) fn holds(&self, known: &Known<'_>) -> bool {
         let holds = match &self.test {
             Test::Never => false,
             Test::Within(networks) => self
                 .variable
-                .address(request)
+                .address(known)
                 .is_some_and(|address| networks.iter().any(|network| network.contains(&address))),
-            test => test.holds(self.variable.value(request).as_deref()),
+            test => test.holds(self.variable.value(known).as_deref()),
         };
         holds != self.is_negated
     }

@@ -1,8 +1,9 @@
 //! Request variables by the names users write (spec/routing-and-upstreams §3).
 //!
-//! A name is parsed once per change into a [`Variable`]; a request then gives its value, borrowed wherever the request
-//! holds it in the wanted form. Conditions of routes and plugins that name variables share this.
+//! A name is parsed once per change into a [`Variable`]; what is [`Known`] of a request then gives its value, borrowed
+//! wherever it is held in the wanted form. Conditions of routes and plugins that name variables share this.
 
+use super::Known;
 use crate::http::path::hex_pair;
 use crate::http::request::Request;
 use std::borrow::Cow;
@@ -39,8 +40,21 @@ pub enum Variable {
     Argument(Box<[u8]>),
     /// `cookie_<name>`: the last cookie of that name, as jwt-auth reads them (spec/jwt-auth §3).
     Cookie(Box<[u8]>),
+    /// `consumer_name`: the consumer's username, once an authentication plugin has attached one.
+    ConsumerName,
+    /// `consumer_group_id`: the group of that consumer.
+    ConsumerGroupId,
+    /// `route_id`: the route's id, once a route is chosen.
+    RouteId,
+    /// `route_name`: the name of that route.
+    RouteName,
+    /// `service_id`: the id of that route's service.
+    ServiceId,
+    /// `jwt_payload_<claim>`: a scalar member of the caller's token, once jwt-auth with `store_in_ctx` has verified one
+    /// (spec/jwt-auth §8.3).
+    Claim(Box<str>),
     /// Any other name; always absent.
-    Unknown,
+    Unknown(Box<str>),
 }
 
 impl Variable {
@@ -58,22 +72,30 @@ impl Variable {
             "remote_port" => Self::RemotePort,
             "query_string" | "args" => Self::Query,
             "is_args" => Self::IsArgs,
+            "consumer_name" => Self::ConsumerName,
+            "consumer_group_id" => Self::ConsumerGroupId,
+            "route_id" => Self::RouteId,
+            "route_name" => Self::RouteName,
+            "service_id" => Self::ServiceId,
             _ => {
                 if let Some(field) = name.strip_prefix("http_") {
                     Self::Field(field.bytes().map(folded).collect())
                 } else if let Some(argument) = name.strip_prefix("arg_") {
                     Self::Argument(argument.as_bytes().into())
+                } else if let Some(claim) = name.strip_prefix("jwt_payload_") {
+                    Self::Claim(claim.into())
                 } else if let Some(cookie) = name.strip_prefix("cookie_") {
                     Self::Cookie(cookie.as_bytes().into())
                 } else {
-                    Self::Unknown
+                    Self::Unknown(name.into())
                 }
             }
         }
     }
 
-    /// Its value in `request`; `None` if it is absent.
-    pub fn value<'a>(&self, request: &Request<'a>) -> Option<Cow<'a, [u8]>> {
+    /// Its value; `None` if it is absent.
+    pub fn value<'a>(&self, known: &Known<'a>) -> Option<Cow<'a, [u8]>> {
+        let request = known.request;
         match self {
             Self::Uri => Some(request.path.into()),
             Self::RequestUri => Some(request_uri(request)),
@@ -89,22 +111,32 @@ impl Variable {
             Self::Field(name) => field(request, name),
             Self::Argument(name) => argument(request.query, name),
             Self::Cookie(name) => cookie(request, name).map(Cow::Borrowed),
-            Self::Unknown => None,
+            Self::ConsumerName => known.identity.map(|identity| bytes(&identity.username)),
+            Self::ConsumerGroupId => known.identity.and_then(|identity| identity.group_id.as_deref()).map(bytes),
+            Self::RouteId => known.route.map(|route| bytes(&route.id)),
+            Self::RouteName => known.route.and_then(|route| route.name.as_deref()).map(bytes),
+            Self::ServiceId => known.route.and_then(|route| route.service_id.as_deref()).map(bytes),
+            Self::Claim(name) => known.payload.and_then(|payload| payload.claim(name)).map(Cow::Borrowed),
+            Self::Unknown(_) => None,
         }
     }
 
     /// Its value read as an IP address, an IPv6 one with or without brackets; `None` if it is absent or no address.
-    pub fn address(&self, request: &Request<'_>) -> Option<IpAddr> {
+    pub fn address(&self, known: &Known<'_>) -> Option<IpAddr> {
         match self {
-            Self::RemoteAddr => Some(request.remote_addr),
-            Self::ServerAddr => Some(request.local.ip()),
+            Self::RemoteAddr => Some(known.request.remote_addr),
+            Self::ServerAddr => Some(known.request.local.ip()),
             _ => {
-                let value = self.value(request)?;
+                let value = self.value(known)?;
                 let bare = value.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(&value);
                 std::str::from_utf8(bare).ok()?.parse().ok()
             }
         }
     }
+}
+
+fn bytes(text: &str) -> Cow<'_, [u8]> {
+    text.as_bytes().into()
 }
 
 fn request_uri<'a>(request: &Request<'a>) -> Cow<'a, [u8]> {
@@ -184,7 +216,10 @@ fn cookie<'a>(request: &Request<'a>, name: &[u8]) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::consumer::Identity;
     use crate::http::request::OwnedRequest;
+    use crate::route::{Route, Rule, Target};
+    use std::sync::Arc;
 
     #[test]
     fn every_variable_has_its_value() {
@@ -226,10 +261,10 @@ mod tests {
             ("cookie_q", Some("\"x\"")),
             ("cookie_long", Some("a=b")),
             ("cookie_gone", None),
-            ("consumer_name", None),
             ("URI", None),
         ] {
-            let value = Variable::named(name).value(&request.view());
+            let view = request.view();
+            let value = Variable::named(name).value(&Known::of(&view));
             assert_eq!(value.as_deref(), want.map(str::as_bytes), "{name}");
         }
     }
@@ -245,8 +280,49 @@ mod tests {
             ("arg_a", None),
             ("cookie_a", None),
         ] {
-            let value = Variable::named(name).value(&request.view());
+            let view = request.view();
+            let value = Variable::named(name).value(&Known::of(&view));
             assert_eq!(value.as_deref(), want.map(str::as_bytes), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_routing_and_authentication_find_out_is_absent_before() {
+        let route = |service_id: Option<&str>| Route {
+            id: "r1".into(),
+            name: Some("first".into()),
+            service_id: service_id.map(Into::into),
+            rule: Rule::default(),
+            chain: Arc::default(),
+            target: Target::None,
+            timeouts: None,
+            enable_websocket: false,
+        };
+        let identity = |group_id: Option<&str>| Identity {
+            username: "jack".into(),
+            group_id: group_id.map(Into::into),
+            credential_id: None,
+            fields: Box::default(),
+            plugins: Arc::default(),
+        };
+        let (route, served) = (route(None), route(Some("s1")));
+        let (jack, member) = (identity(None), identity(Some("g1")));
+        let request = OwnedRequest::new("GET", "/p");
+        let view = request.view();
+        let known = |route, identity| Known { request: &view, route, identity, payload: None };
+        for (name, before, with_route, with_all) in [
+            ("route_id", None, Some("r1"), Some("r1")),
+            ("route_name", None, Some("first"), Some("first")),
+            ("service_id", None, None, Some("s1")),
+            ("consumer_name", None, Some("jack"), Some("jack")),
+            ("consumer_group_id", None, None, Some("g1")),
+            ("uri", Some("/p"), Some("/p"), Some("/p")),
+        ] {
+            let variable = Variable::named(name);
+            let value = |known: &Known<'_>| variable.value(known).map(|value| String::from_utf8(value.into()).unwrap());
+            assert_eq!(value(&Known::of(&view)).as_deref(), before, "{name}");
+            assert_eq!(value(&known(Some(&route), Some(&jack))).as_deref(), with_route, "{name}");
+            assert_eq!(value(&known(Some(&served), Some(&member))).as_deref(), with_all, "{name}");
         }
     }
 
@@ -255,7 +331,7 @@ mod tests {
         let request = OwnedRequest::new("GET", "/a/../p?q=%2F");
         let mut view = request.view();
         view.path = b"/p";
-        assert_eq!(Variable::RequestUri.value(&view).as_deref(), Some(&b"/p?q=%2F"[..]));
+        assert_eq!(Variable::RequestUri.value(&Known::of(&view)).as_deref(), Some(&b"/p?q=%2F"[..]));
     }
 
     #[test]
@@ -272,7 +348,7 @@ mod tests {
             ("server_addr", Some("127.0.0.1")),
         ] {
             let want = want.map(|text| text.parse::<IpAddr>().unwrap());
-            assert_eq!(Variable::named(name).address(&request.view()), want, "{name}");
+            assert_eq!(Variable::named(name).address(&Known::of(&request.view())), want, "{name}");
         }
     }
 }

@@ -1,0 +1,97 @@
+//! The metrics listener (`plugin_attr.prometheus`, spec/config-sources §6): workers' counters, summed when asked.
+//!
+//! A scrape reads counters and touches no worker. What is served so far are the gateway's own series, under
+//! `ringgate_`; APISIX's per-request series are not.
+
+use crate::auth::jwt::failure::Reason;
+use crate::metrics::{Cells, Counter};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+use std::future::Future;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// Serves `GET <uri>` until `shutdown`.
+pub async fn serve(
+    listener: TcpListener,
+    uri: &str,
+    cells: Vec<Arc<Cells>>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let mut registry = Registry::with_prefix("ringgate");
+    registry.register_collector(Box::new(Workers(cells)));
+    let router = Router::new().route(uri, get(scrape)).with_state(Arc::new(registry));
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
+        tracing::error!(%error, "the metrics listener ended");
+    }
+}
+
+async fn scrape(State(registry): State<Arc<Registry>>) -> Response {
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// All workers' counters.
+#[derive(Debug)]
+struct Workers(Vec<Arc<Cells>>);
+
+impl Workers {
+    fn sum(&self, counter: impl Fn(&Cells) -> &Counter) -> u64 {
+        self.0.iter().map(|cells| counter(cells).value()).fold(0, u64::wrapping_add)
+    }
+}
+
+impl Collector for Workers {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let connections = ConstGauge::new(self.sum(|cells| &cells.connections) as i64);
+        let help = "Client connections open now";
+        connections.encode(encoder.encode_descriptor("connections", help, None, connections.metric_type())?)?;
+        for (name, help, counter) in COUNTERS {
+            let counter = ConstCounter::new(self.sum(counter));
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        let help = "Requests that jwt-auth did not authenticate, those that went on as anonymous included";
+        let kind = ConstCounter::new(0_u64).metric_type();
+        let mut refusals = encoder.encode_descriptor("jwt_auth_refusals", help, None, kind)?;
+        for reason in Reason::ALL {
+            let count = self.0.iter().filter_map(|cells| cells.jwt_refusals.get(reason as usize));
+            let count = count.map(Counter::value).fold(0, u64::wrapping_add);
+            let labels = [("reason", reason.name())];
+            ConstCounter::new(count).encode(refusals.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Name (to which the text form adds `_total`), help, cell.
+const COUNTERS: [(&str, &str, fn(&Cells) -> &Counter); 10] = [
+    ("connections_accepted", "Client connections accepted", |cells| &cells.accepted),
+    ("connections_refused", "Client connections closed at once for lack of room", |cells| &cells.connections_refused),
+    ("accept_failures", "Failures to accept a connection", |cells| &cells.accept_failures),
+    ("requests", "Requests whose head was read or refused", |cells| &cells.requests),
+    ("requests_malformed", "Requests refused as malformed", |cells| &cells.malformed),
+    ("upstream_connections", "Connections opened to upstream nodes", |cells| &cells.upstream_connections),
+    ("upstream_retries", "Tries at upstream nodes beyond each request's first", |cells| &cells.retries),
+    ("panics", "Panics caught in connections; each is a defect", |cells| &cells.panics),
+    ("jwt_auth_token_cache_hits", "Tokens of asymmetric algorithms that had been verified before", |cells| {
+        &cells.jwt_cache_hits
+    }),
+    ("jwt_auth_token_cache_misses", "Tokens of asymmetric algorithms that had not been verified before", |cells| {
+        &cells.jwt_cache_misses
+    }),
+];
+
+/// What the library writes.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
