@@ -55,7 +55,7 @@ impl Workers {
 
 impl Collector for Workers {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
-        let connections = ConstGauge::new(self.sum(|cells| &cells.connections) as i64);
+        let connections = ConstGauge::new(self.sum(|cells| &cells.connections).cast_signed());
         let help = "Client connections open now";
         connections.encode(encoder.encode_descriptor("connections", help, None, connections.metric_type())?)?;
         for (name, help, counter) in COUNTERS {
@@ -76,7 +76,9 @@ impl Collector for Workers {
 }
 
 /// Name (to which the text form adds `_total`), help, cell.
-const COUNTERS: [(&str, &str, fn(&Cells) -> &Counter); 10] = [
+type Series = (&'static str, &'static str, fn(&Cells) -> &Counter);
+
+const COUNTERS: [Series; 10] = [
     ("connections_accepted", "Client connections accepted", |cells| &cells.accepted),
     ("connections_refused", "Client connections closed at once for lack of room", |cells| &cells.connections_refused),
     ("accept_failures", "Failures to accept a connection", |cells| &cells.accept_failures),
