@@ -278,7 +278,8 @@ fn config(setup: &Setup) -> String {
     let Setup { shutdown_timeout, apisix, http, admin, top, log_level, .. } = setup;
     format!(
         "apisix:\n  node_listen:\n    - ip: 127.0.0.1\n      port: 0\n{apisix}\
-         nginx_config:\n  worker_shutdown_timeout: {shutdown_timeout}\n  error_log_level: {log_level}\n  http:\n    enable_access_log: true\n{http}\
+         nginx_config:\n  worker_shutdown_timeout: {shutdown_timeout}\n  error_log_level: {log_level}\n  \
+         http:\n    enable_access_log: true\n{http}\
          deployment:\n  admin:\n    admin_listen:\n      ip: 127.0.0.1\n      port: 0\n    \
          admin_key:\n      - name: admin\n        key: \"\"\n        role: admin\n{admin}\
          plugin_attr:\n  prometheus:\n    export_addr: {{ip: 127.0.0.1, port: 0}}\n{top}"
