@@ -60,6 +60,11 @@ fn algorithms_are_not_confused() {
                 bench.refuses(&format!("{alg} for {}", own.name()), &with_mac(&input, secret), NOT_VERIFIED);
             }
         }
+        // The right signature under another name.
+        for other in Algorithm::ALL.into_iter().filter(|other| *other != own) {
+            let input = input(&json!({"alg": other.name()}).to_string(), &claims);
+            bench.refuses(other.name(), &with(&input, &sign(own, kind.key(), input.as_bytes())), NOT_VERIFIED);
+        }
         // The right key by another of its algorithms, and other keys by theirs, under every name.
         for (by, other) in
             ASYMMETRIC.into_iter().chain([(Algorithm::Ps256, Kind::Rsa2048), (Algorithm::Rs512, Kind::Rsa2048)])
