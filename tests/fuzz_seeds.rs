@@ -29,6 +29,7 @@ properties! {
     jwt_token at "../fuzz/properties/jwt_token.rs",
     monoio_http_differential at "../fuzz/properties/monoio_http_differential.rs",
     path at "../fuzz/properties/path.rs",
+    public_key at "../fuzz/properties/public_key.rs",
     request_head at "../fuzz/properties/request_head.rs",
     response_head at "../fuzz/properties/response_head.rs",
     vars at "../fuzz/properties/vars.rs",

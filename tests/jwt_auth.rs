@@ -46,6 +46,7 @@ fn curl_sets_it_up_and_gets_through() {
     assert_eq!(origin.received().len(), 1);
 }
 
+/// spec/jwt-auth §3.
 #[test]
 fn a_token_is_found_in_header_query_and_cookie() {
     let bench = Bench::new();
@@ -79,6 +80,7 @@ fn a_token_is_found_in_header_query_and_cookie() {
     }
 }
 
+/// spec/jwt-auth §8.3.
 #[test]
 fn what_clients_claim_to_be_never_reaches_the_upstream() {
     let bench = Bench::new();
@@ -99,6 +101,7 @@ fn what_clients_claim_to_be_never_reaches_the_upstream() {
     assert!(!bench.origin.last().fields.0.iter().any(|(_, value)| value == "root"));
 }
 
+/// spec/jwt-auth §8.3.
 #[test]
 fn the_custom_id_is_the_consumers_label() {
     let bench = Bench::new();
@@ -117,6 +120,7 @@ fn the_custom_id_is_the_consumers_label() {
     assert_eq!(identity(&bench.origin.last()), JACK);
 }
 
+/// spec/jwt-auth §5, §6.1, §7.3, §8.1.
 #[test]
 fn every_failure_has_its_answer() {
     let bench = Bench::new();
@@ -162,6 +166,7 @@ fn every_failure_has_its_answer() {
     assert_eq!(bench.ask("/strict", &timed).status, 200);
 }
 
+/// spec/jwt-auth §4.
 #[test]
 fn hidden_credentials_do_not_travel_on() {
     let bench = Bench::new();
@@ -188,6 +193,7 @@ fn hidden_credentials_do_not_travel_on() {
     }
 }
 
+/// spec/jwt-auth §8.2.
 #[test]
 fn an_anonymous_consumer_takes_whoever_fails() {
     let bench = Bench::new();
@@ -227,6 +233,7 @@ fn a_route_can_switch_off_what_its_service_asks_for() {
     assert_eq!(identity(&bench.origin.last()), [("X-Consumer-Username", "anyone")], "nobody is identified there");
 }
 
+/// spec/jwt-auth §8.1.
 #[test]
 fn a_route_can_word_its_refusals() {
     let bench = Bench::new();

@@ -25,7 +25,7 @@ pub(super) trait Sign: Send + Sync {
 mod built {
     use super::{Sign, Verify};
     use crate::auth::jwt::algorithm::{Algorithm, Curve, Family, Hash};
-    use crate::auth::jwt::key::{KeyFault, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN, RsaPublicKey};
+    use crate::auth::jwt::key::{ED448_BYTES, KeyFault, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN, RsaPublicKey};
     use rsa::BoxedUint;
     use rsa::pkcs1v15;
     use rsa::pss;
@@ -58,8 +58,9 @@ mod built {
             }
             (Family::EdDsa, PublicKey::Ed448(point)) => {
                 let bytes = point.as_ref().try_into().map_err(|_| KeyFault::Invalid("Ed448"))?;
-                let key = ed448_goldilocks::VerifyingKey::from_bytes(&bytes);
-                Ok(Keyed::<_, ed448_goldilocks::Signature>::boxed(key.map_err(|_| KeyFault::Invalid("Ed448"))?))
+                let key = ed448_goldilocks::VerifyingKey::from_bytes(&bytes).ok();
+                let key = key.filter(|_| is_point_of_ed448(point)).ok_or(KeyFault::Invalid("Ed448"))?;
+                Ok(Box::new(Ed448(key)))
             }
             _ => Err(KeyFault::Mismatch { algorithm, found: key.type_name() }),
         }
@@ -101,6 +102,22 @@ mod built {
         let (modulus, exponent) = (number(&key.modulus), number(&key.exponent));
         rsa::PublicKey::new_with_size_limits(modulus, exponent, RSA_BITS_MIN..=RSA_BITS_MAX)
             .map_err(|_| KeyFault::Invalid("RSA"))
+    }
+
+    /// An Ed448 key.
+    struct Ed448(ed448_goldilocks::VerifyingKey);
+
+    impl Verify for Ed448 {
+        fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+            let Ok(read) = ed448_goldilocks::Signature::try_from(signature) else { return false };
+            signature.get(..ED448_BYTES).is_some_and(is_point_of_ed448) && self.0.verify(message, &read).is_ok()
+        }
+    }
+
+    /// Whether the spare bits of an encoded point are zero (RFC 8032 §5.2.3): the library passes over them, and a
+    /// signature would have 128 spellings.
+    fn is_point_of_ed448(encoded: &[u8]) -> bool {
+        encoded.last().is_some_and(|last| last.trailing_zeros() >= 7)
     }
 
     /// A key, and the type its signatures are read into.
@@ -157,5 +174,32 @@ mod left_out {
 
     pub(in crate::auth::jwt) fn ed448_signer(_seed: &[u8]) -> Result<Box<dyn Sign>, KeyFault> {
         Err(KeyFault::NotBuilt("Ed448"))
+    }
+}
+
+#[cfg(all(test, feature = "extra-algorithms"))]
+mod tests {
+    use super::*;
+    use crate::auth::jwt::algorithm::Algorithm;
+    use crate::auth::jwt::key::{ED448_BYTES, KeyFault, PublicKey};
+
+    #[test]
+    fn an_ed448_signature_has_one_spelling() {
+        let seed = [7; ED448_BYTES];
+        let key = |point: &[u8]| verifier(Algorithm::EdDsa, &PublicKey::Ed448(point.into()));
+        let point = ed448_public(&seed).unwrap();
+        let verifier = key(&point).unwrap();
+        let signature = ed448_signer(&seed).unwrap().sign(b"message");
+        assert!(verifier.verify(b"message", &signature));
+        for bit in 0..7 {
+            for last in [ED448_BYTES - 1, 2 * ED448_BYTES - 1] {
+                let mut other = signature.clone();
+                other[last] ^= 1 << bit;
+                assert!(!verifier.verify(b"message", &other), "bit {bit} of byte {last}");
+            }
+            let mut other = point.clone();
+            other[ED448_BYTES - 1] ^= 1 << bit;
+            assert_eq!(key(&other).err(), Some(KeyFault::Invalid("Ed448")), "bit {bit} of the key");
+        }
     }
 }

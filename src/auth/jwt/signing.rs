@@ -1,6 +1,7 @@
 //! Signing: what makes tokens, for the sign endpoint and `ringgate token sign` (RFC 7515 §5.1, spec/jwt-auth §9.2).
 //!
-//! Never runs for a request that only presents a token. RSA signatures take the better part of a millisecond.
+//! Never runs for a request that only presents a token. RSA signatures take the better part of a millisecond. Tests are
+//! in `tests/jwt_oracles.rs`, against two other libraries.
 
 use super::algorithm::{Algorithm, Curve, Family, Hash};
 use super::extra;
@@ -135,6 +136,3 @@ fn pss(hash: Hash) -> &'static dyn RsaEncoding {
         Hash::Sha512 => &signature::RSA_PSS_SHA512,
     }
 }
-
-#[cfg(test)]
-mod tests;

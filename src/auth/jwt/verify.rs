@@ -156,7 +156,8 @@ impl VerifyingKey {
         Ok(Self(kind))
     }
 
-    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+    /// Whether `signature`, as JOSE writes it (ECDSA as the two numbers one after the other), is the key's over `message`.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.0 {
             Kind::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
             Kind::Rsa { key, parameters } => components(key).verify(parameters, message, signature).is_ok(),

@@ -1,10 +1,13 @@
 //! Keys as operators write them: PEM or JWK in, numbers and points out (spec/jwt-auth §7.2).
 //!
 //! Runs on the control side, once per change of a credential, and in `ringgate token`. Nothing here verifies; that a
-//! point lies on its curve is found by whoever verifies with it. Never panics; no error shows any part of a key.
+//! point lies on its curve is found by whoever verifies with it. Never panics; no error shows any part of a key. Tests
+//! are in `tests/jwt_keys.rs`, against OpenSSL; fuzz target: `public_key`.
 
 mod jwk;
 mod pem;
+
+pub(super) use pem::ED448_BYTES;
 
 use super::algorithm::{Algorithm, Curve};
 
@@ -207,6 +210,3 @@ fn checked_point(curve: Curve, encoded: &[u8]) -> Result<Box<[u8]>, KeyFault> {
 
 /// The first byte of an uncompressed point (SEC 1 §2.3.3).
 const UNCOMPRESSED: u8 = 4;
-
-#[cfg(test)]
-mod tests;

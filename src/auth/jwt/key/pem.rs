@@ -168,4 +168,4 @@ const ED448: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.113");
 /// Bytes of an Ed25519 key, public or private.
 pub(super) const ED25519_BYTES: usize = 32;
 /// Bytes of an Ed448 key, public or private.
-pub(super) const ED448_BYTES: usize = 57;
+pub(in crate::auth::jwt) const ED448_BYTES: usize = 57;
