@@ -211,8 +211,8 @@ fn remote_addr(state: &State, exchange: &Exchange, buffer: &[u8], client: Client
     }
     let header = settings.real_ip_header.as_bytes();
     let field = exchange.head.fields.iter().rfind(|field| field.name.of(buffer).eq_ignore_ascii_case(header));
+    let Some(value) = field.map(|field| field.value.of(buffer)) else { return peer };
     // Of a list (X-Forwarded-For) the last member is the one that the trusted peer added.
-    let value = field.map(|field| field.value.of(buffer)).unwrap_or_default();
     let last = value.rsplit(|byte| *byte == b',').next().map(crate::base::bytes::trim_ows).unwrap_or_default();
     std::str::from_utf8(last).ok().and_then(|text| text.parse().ok()).unwrap_or(peer)
 }

@@ -8,8 +8,8 @@
 //!
 //! Set-associative: a digest may stand in one of [`WAYS`] places of one set, which a hash seeded per process chooses,
 //! so that nobody can aim at a set. Within a set a new entry takes the place of one that is over, else of one without
-//! chances left. Use alone gives an entry chances, [`CHANCES`] of them, and a set takes one from each entry once in
-//! [`INSERTIONS_PER_AGE`] insertions: tokens seen once push each other out, not those in use.
+//! chances left. Use alone gives an entry chances, three of them, and a set takes one from each entry once in
+//! sixteen insertions: tokens seen once push each other out, not those in use.
 
 use super::claims::{Claims, TimeChecks};
 use super::json::Member;

@@ -75,6 +75,9 @@ pub enum KeyError {
     /// The claim is there and not a string; the number `123` is not the key `"123"`.
     #[error("the claim that names the credential is not a string")]
     NotText,
+    /// The credential asks for its key in another claim, and the process is told to be strict about that.
+    #[error("the credential is not addressed by this claim")]
+    OtherClaim,
     /// No live credential has this key.
     #[error("no credential has the key that the token names")]
     Unknown,

@@ -47,7 +47,7 @@ impl Failure {
             Self::Absent => ClientMessage::Missing,
             Self::Token(_) => ClientMessage::Invalid,
             Self::Key(KeyError::Missing) => ClientMessage::KeyMissing,
-            Self::Key(KeyError::NotText | KeyError::Unknown) => ClientMessage::KeyInvalid,
+            Self::Key(KeyError::NotText | KeyError::OtherClaim | KeyError::Unknown) => ClientMessage::KeyInvalid,
             Self::Verify(_) => ClientMessage::NotVerified,
         }
     }
@@ -58,7 +58,7 @@ impl Failure {
             Self::Absent => Reason::Absent,
             Self::Token(_) => Reason::Malformed,
             Self::Key(KeyError::Missing) => Reason::KeyMissing,
-            Self::Key(KeyError::NotText | KeyError::Unknown) => Reason::KeyUnknown,
+            Self::Key(KeyError::NotText | KeyError::OtherClaim | KeyError::Unknown) => Reason::KeyUnknown,
             Self::Verify(error) => match error {
                 VerifyError::Key(_) => Reason::KeyUnusable,
                 VerifyError::AlgorithmMissing { .. } | VerifyError::AlgorithmMismatch { .. } => Reason::Algorithm,

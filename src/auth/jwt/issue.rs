@@ -36,6 +36,11 @@ impl Issuer {
 }
 
 impl JwtCredential {
+    /// The claim that its tokens name it by: its `key_claim_name`.
+    pub fn claim_name(&self) -> &str {
+        self.issuer().map_or(CLAIM_NAME, |issuer| &issuer.claim_name)
+    }
+
     /// Whether it has a key to sign with.
     pub fn can_issue(&self) -> bool {
         self.mac_key().is_some() || self.own_key().is_some()
@@ -46,11 +51,11 @@ impl JwtCredential {
     /// The claim that names the credential, and `exp`, are the credential's whatever `claims` says: nobody chooses how
     /// long a token lives, or whose it is.
     pub fn issue(&self, mut claims: Map<String, Value>, unix_s: u64) -> Result<String, IssueError> {
-        let (lifetime_s, claim_name, x5c) = match self.issuer() {
-            Some(issuer) => (issuer.lifetime_s, &*issuer.claim_name, issuer.x5c.as_deref()),
-            None => (LIFETIME_S, CLAIM_NAME, None),
+        let (lifetime_s, x5c) = match self.issuer() {
+            Some(issuer) => (issuer.lifetime_s, issuer.x5c.as_deref()),
+            None => (LIFETIME_S, None),
         };
-        claims.insert(claim_name.to_owned(), self.lookup_key().into());
+        claims.insert(self.claim_name().to_owned(), self.lookup_key().into());
         // Last, so that it holds even for a credential whose claim name is `exp`.
         claims.insert("exp".to_owned(), unix_s.saturating_add(lifetime_s).into());
         let header = x5c.map(|text| ("x5c".to_owned(), Value::from(vec![text]))).into_iter().collect();

@@ -2,6 +2,7 @@
 //!
 //! See [`judge`] and [`judge_remembered`]. Bench: `auth/judge`, `auth/cached`; fuzz target: `jwt_token`.
 
+use super::algorithm::Algorithm;
 use super::cache::{TokenDigest, Verified};
 use super::claims::{Claims, KeyError, TimeChecks};
 use super::failure::{Failure, Rejection};
@@ -69,12 +70,18 @@ fn way_of<'c>(
     workspace: &mut Workspace,
     source: Option<Source<'_>>,
 ) -> Result<&'c Arc<Credential>, Rejection<'c>> {
-    let Workspace { header, payload, signature, reader, canonical } = workspace;
+    let Workspace { header, payload, signature, reader, last_header, canonical, strict_claim } = workspace;
     let mut parts = Parts::split(token)?;
     if let Some(canonical) = canonical {
         parts = parts.respelled(canonical);
     }
-    let header = Header::read(parts.header, header, reader)?;
+    let header = if let Some(known) = last_header.of(parts.header) {
+        known
+    } else {
+        let read = Header::read(parts.header, header, reader)?;
+        last_header.remember(parts.header, read);
+        read
+    };
     // Only a worker remembers, and only what costs more to verify than to remember.
     let mut source = source.filter(|_| header.algorithm().is_some_and(|algorithm| !algorithm.is_hmac()));
     let digest = source
@@ -104,6 +111,9 @@ fn way_of<'c>(
     let key = claims.key()?;
     let credential = find(key).ok_or(KeyError::Unknown)?;
     let AuthMaterial::Jwt(jwt) = &credential.material;
+    if *strict_claim && jwt.claim_name() != &*policy.key_claim_name {
+        return Err(Rejection { failure: KeyError::OtherClaim.into(), credential: Some(credential) });
+    }
     jwt.check_algorithm(header).map_err(|error| rejection(error, credential))?;
     if let Some(source) = &source {
         source.cells.jwt_cache_misses.add(1);
@@ -166,23 +176,59 @@ pub struct Judging {
     pub cells: Arc<Cells>,
 }
 
-/// Buffers for [`judge`], each bounded by [`TOKEN_BYTES_MAX`] and what a parser adds.
+/// Buffers for [`judge`], each bounded by [`TOKEN_BYTES_MAX`](super::TOKEN_BYTES_MAX) and what a parser adds.
 #[derive(Default)]
 pub struct Workspace {
     header: Vec<u8>,
     payload: Vec<u8>,
     signature: Vec<u8>,
     reader: json::Reader,
+    last_header: LastHeader,
     /// Set where tokens may be spelled as APISIX lets them be.
     canonical: Option<Vec<u8>>,
+    /// A credential is found by its own claim only (spec/jwt-auth §6.3).
+    strict_claim: bool,
 }
 
 impl Workspace {
     /// Buffers for judging as `settings` say.
     pub fn new(settings: &Settings) -> Self {
-        Self { canonical: settings.lenient_base64.then(Vec::new), ..Self::default() }
+        Self {
+            canonical: settings.lenient_base64.then(Vec::new),
+            strict_claim: settings.strict_credential_claim,
+            ..Self::default()
+        }
     }
 }
+
+/// The last token's header part, and what it says. Nearly all tokens of one issuer begin alike, and what a header says
+/// depends on nothing else.
+#[derive(Default)]
+struct LastHeader {
+    encoded: Vec<u8>,
+    algorithm: Option<Algorithm>,
+}
+
+impl LastHeader {
+    /// What `encoded` says, if it is the header last remembered.
+    fn of(&self, encoded: &[u8]) -> Option<Header<'static>> {
+        let algorithm = self.algorithm.filter(|_| self.encoded == encoded)?;
+        Some(Header { algorithm: Some(algorithm.name()) })
+    }
+
+    /// Remembers a header that was read, if it names a known algorithm and is no longer than headers are.
+    fn remember(&mut self, encoded: &[u8], header: Header<'_>) {
+        if encoded.len() > HEADER_BYTES_USUAL {
+            return;
+        }
+        self.algorithm = header.algorithm();
+        self.encoded.clear();
+        self.encoded.extend_from_slice(encoded);
+    }
+}
+
+/// Longer header parts, such as those with certificates in them, are read each time.
+const HEADER_BYTES_USUAL: usize = 512;
 
 impl fmt::Debug for Workspace {
     /// Shows nothing of what the last token said.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::auth::consumer::Identity;
-use crate::auth::jwt::{Algorithm, JwtCredential, Step};
+use crate::auth::jwt::{JwtCredential, Step};
 use jsonwebtoken::{EncodingKey, Header as OracleHeader};
 use proptest::prelude::*;
 
@@ -153,5 +153,56 @@ fn every_single_bit_of_a_token_matters() {
             near[place] ^= 1 << bit;
             assert!(outcome(&near, &jack).is_err(), "bit {bit} of byte {place}");
         }
+    }
+}
+
+/// spec/jwt-auth §6.3: with `strict_credential_claim` a credential is found by its own claim only.
+#[test]
+fn a_credential_may_insist_on_its_own_claim() {
+    use crate::auth::jwt::Issuer;
+    let by_key = credential("jack-key", Algorithm::Hs256, SECRET);
+    let issuer = Issuer { claim_name: "iss".into(), ..Issuer::default() };
+    let jwt = JwtCredential::hmac("jack-key", Algorithm::Hs256, SECRET, 0).with_issuer(issuer);
+    let identity = Arc::clone(&by_key.identity);
+    let by_iss = Arc::new(Credential { identity, material: AuthMaterial::Jwt(jwt), version: 2 });
+    let token = sign(&serde_json::json!({"key": "jack-key", "iss": "jack-key"}), Algorithm::Hs256, SECRET);
+    let strict = Settings { strict_credential_claim: true, ..Settings::default() };
+    for (credential, settings, claim, want) in [
+        (&by_key, Settings::default(), "iss", true),
+        (&by_key, strict, "iss", false),
+        (&by_key, strict, "key", true),
+        (&by_iss, strict, "iss", true),
+        (&by_iss, strict, "key", false),
+    ] {
+        let policy = Policy { key_claim_name: claim.into(), ..policy() };
+        let mut workspace = Workspace::new(&settings);
+        let judged = judge(token.as_bytes(), &policy, |_| Some(credential), NOW, &mut workspace);
+        let failure = judged.err().map(|rejection| rejection.failure);
+        assert_eq!(failure, (!want).then_some(Failure::Key(KeyError::OtherClaim)), "{claim}, strict {settings:?}");
+    }
+}
+
+/// The header of the last token is remembered by its bytes; nothing of it reaches a token that begins otherwise.
+#[test]
+fn headers_are_read_once_and_never_mixed_up() {
+    let jack = credential("jack-key", Algorithm::Hs256, SECRET);
+    let good = sign(&serde_json::json!({"key": "jack-key"}), Algorithm::Hs256, SECRET);
+    let (_, rest) = good.split_once('.').unwrap();
+    let other = sign(&serde_json::json!({"key": "jack-key"}), Algorithm::Hs384, SECRET);
+    let critical = format!("eyJhbGciOiJIUzI1NiIsImNyaXQiOltdfQ.{rest}");
+    let none = format!("eyJhbGciOiJub25lIn0.{rest}");
+    let mut workspace = Workspace::default();
+    let mut step = |token: &str| {
+        let judged = judge(token.as_bytes(), &policy(), |_| Some(&jack), NOW, &mut workspace);
+        judged.err().map(|rejection| rejection.failure.step())
+    };
+    for _ in 0..2 {
+        assert_eq!(step(&good), None);
+        assert_eq!(step(&other), Some(Step::Algorithm));
+        assert_eq!(step(&good), None);
+        assert_eq!(step(&critical), Some(Step::Parse));
+        assert_eq!(step(&none), Some(Step::Algorithm));
+        assert_eq!(step(&none), Some(Step::Algorithm));
+        assert_eq!(step(&format!("{}x", &good[..8])), Some(Step::Parse));
     }
 }
