@@ -17,6 +17,21 @@ const JACK: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJrZXkiOiJqYWNrLWtleSI
                     UEPXy5jpid624T1XpfjM0PLY73LZPjV3Qt8yZ92kVuU";
 const VAULT: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJrZXkiOiJqd3QtdmF1bHQta2V5IiwibmJmIjoxNzI5MTMyMjcxfQ.\
                      i2pLj7QcQvnlSjB7iV5V522tIV43boQRtee7L0rwlkQ";
+const RS256: &str = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJrZXkiOiJqYWNrLWtleSIsIm5iZiI6MTcyOTEzMjI3MX0.\
+                     K-I13em84kAcyH1jfIJl7ls_4jlwg1GzEzo5_xrDu-3wt3Xa3irS6naUsWpxX-a-hmcZZxRa9zqunqQjUP4kvn5e3xg2f_KyCR-_ZbwqYEPk3b\
+                     XeFV1l4iypv6z5L7W1Niharun-dpMU03b1Tz64vhFx6UwxNL5UIZ7bunDAo_BXZ7Xe8rFhNHvIHyBFsDEXIBgx8lNYMq8QJk3iKxZhZZ5Om7lg\
+                     YjOOKRgew4WkhBAY0v1AkO77nTlvSK0OEeeiwhkROyntggyx-S-U222ykMQ6mBLxkP4Cq5qHwXD8AUcLk5mhEij-3QhboYnt7yhKeZ3wDSpcjD\
+                     vvL2aasC25ng";
+/// What the page gives the consumer of that token as `public_key`.
+const RS256_KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
+                         MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAoTxe7ZPycrEP0SK4OBA2\n\
+                         0OUQsDN9gSFSHVvx/t++nZNrFxzZnV6q6/TRsihNXUIgwaOu5icFlIcxPL9Mf9UJ\n\
+                         a5/XCQExp1TxpuSmjkhIFAJ/x5zXrC8SGTztP3SjkhYnQO9PKVXI6ljwgakVCfpl\n\
+                         umuTYqI+ev7e45NdK8gJoJxPp8bPMdf8/nHfLXZuqhO/btrDg1x+j7frDNrEw+6B\n\
+                         CK2SsuypmYN+LwHfaH4Of7MQFk3LNIxyBz0mdbsKJBzp360rbWnQeauWtDymZxLT\n\
+                         ATRNBVyl3nCNsURRTkc7eyknLaDt2N5xTIoUGHTUFYSdE68QWmukYMVGcEHEEPkp\n\
+                         aQIDAQAB\n\
+                         -----END PUBLIC KEY-----";
 const MANGLED: &str = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3MjY2NDk2NDAsImtleSI6ImphY2sta2V5In0.\
                        kdhumNWrZFxjU_random_random";
 /// Shown there as sample output; its secret is nowhere given.
@@ -29,6 +44,10 @@ const BEFORE_EXPIRY: u64 = 1_726_600_000;
 const AFTER_NBF: u64 = 1_729_132_272;
 
 fn outcome(token: &str, key: &str, secret: &str, unix_s: u64) -> Result<(), Failure> {
+    judged(token, JwtCredential::hmac(key, Algorithm::Hs256, secret.as_bytes(), 0), unix_s)
+}
+
+fn judged(token: &str, jwt: JwtCredential, unix_s: u64) -> Result<(), Failure> {
     let identity = Arc::new(Identity {
         username: "jack".into(),
         group_id: None,
@@ -36,13 +55,24 @@ fn outcome(token: &str, key: &str, secret: &str, unix_s: u64) -> Result<(), Fail
         fields: Box::default(),
         plugins: Arc::from([]),
     });
-    let material = AuthMaterial::Jwt(JwtCredential::hmac(key, Algorithm::Hs256, secret.as_bytes(), 0));
-    let credential = Arc::new(Credential { identity, material, version: 1 });
+    let key = jwt.lookup_key().to_owned();
+    let credential = Arc::new(Credential { identity, material: AuthMaterial::Jwt(jwt), version: 1 });
     let policy = Policy { key_claim_name: "key".into(), time_checks: TimeChecks::IF_PRESENT };
     let find = |named: &str| (named == key).then_some(&credential);
     judge(token.as_bytes(), &policy, find, unix_s, &mut Workspace::default())
         .map(|_| ())
         .map_err(|rejection| rejection.failure)
+}
+
+#[test]
+fn the_documented_rs256_token() {
+    let credential = || {
+        let key = PublicKey::parse(RS256_KEY).and_then(|key| VerifyingKey::public(Algorithm::Rs256, key));
+        JwtCredential::new("jack-key", Algorithm::Rs256, key, 0)
+    };
+    assert_eq!(judged(RS256, credential(), AFTER_NBF), Ok(()));
+    let altered = RS256.replace("K-I13", "K-I14");
+    assert_eq!(judged(&altered, credential(), AFTER_NBF), Err(Failure::Verify(VerifyError::SignatureMismatch)));
 }
 
 #[test]

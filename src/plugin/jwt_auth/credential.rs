@@ -222,6 +222,7 @@ mod tests {
         assert_eq!((jwt.lookup_key(), jwt.algorithm(), jwt.grace_s()), ("k", Algorithm::Hs512, 60));
     }
 
+    /// spec/jwt-auth §9.1.
     #[test]
     fn a_missing_secret_is_generated_once() {
         let mut configuration = json!({"key": "k"});
