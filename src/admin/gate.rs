@@ -104,7 +104,7 @@ impl Gate {
                     let answer = Answer::unauthorised(StatusCode::TOO_MANY_REQUESTS, description);
                     return Err(answer.with(RETRY_AFTER, HeaderValue::from_static("1")));
                 }
-                brake.failed(from);
+                brake.failed(from, NonZeroU32::MIN);
                 refuse("wrong apikey")
             }
         }

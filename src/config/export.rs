@@ -19,7 +19,7 @@ pub struct Export {
 pub(super) fn read(section: &mut Section) -> Result<Option<Export>, Fault> {
     let enabled = section.switch_if_present("enable_export_server")?.unwrap_or(true);
     let uri = section.text("export_uri")?.unwrap_or_else(|| URI.to_owned());
-    let is_plain = uri.starts_with('/') && !uri.contains(['{', '}', '*', '?', '#']);
+    let is_plain = uri.starts_with('/') && !uri.contains(['{', '}', '*', '?', '#', ':']);
     if !is_plain {
         return Err(section.unfit(
             "export_uri",

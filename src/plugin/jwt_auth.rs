@@ -2,7 +2,8 @@
 //!
 //! The route's configuration in, a plugin with every answer rendered out. Its rewrite phase runs once per request:
 //! find the token, judge it, attach the identity; or answer 401, or go on as the anonymous consumer. That phase
-//! never waits or panics, and allocates only to rewrite a query or a cookie that must lose its token. What a token
+//! never waits or panics, and allocates only to rewrite a query or a cookie that must lose its token, to keep claims that
+//! `store_in_ctx` asks for, and to log. What a token
 //! proves is decided in [`crate::auth::jwt::judge`]; the consumer's side of the configuration is `credential`.
 
 mod credential;
@@ -108,10 +109,8 @@ impl JwtAuth {
         let find = |key: &str| consumers.credential(NAME, key);
         let from = request.remote_addr;
         let credential = jwt::judge_remembered(located.token?, &self.policy, find, context.unix_s, from, judging)?;
-        if self.store_in_ctx {
-            context.payload =
-                located.token.ok().and_then(|token| Parts::split(token).ok()).map(|parts| Payload::read(parts.payload));
-        }
+        let token = located.token.ok().filter(|_| self.store_in_ctx);
+        context.payload = token.and_then(|token| Parts::split(token).ok()).map(|parts| Payload::read(parts.payload));
         Ok(&credential.identity)
     }
 }
@@ -135,6 +134,7 @@ impl Plugin for JwtAuth {
         match context.consumers.consumer(username) {
             Some(consumer) => {
                 context.identity = Some(Arc::clone(&consumer.anonymous));
+                context.payload = None;
                 Verdict::Continue
             }
             None => Verdict::Respond(Arc::clone(&self.answers.anonymous_unknown)),

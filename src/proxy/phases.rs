@@ -214,7 +214,9 @@ fn remote_addr(state: &State, exchange: &Exchange, buffer: &[u8], client: Client
     let Some(value) = field.map(|field| field.value.of(buffer)) else { return peer };
     // Of a list (X-Forwarded-For) the last member is the one that the trusted peer added.
     let last = value.rsplit(|byte| *byte == b',').next().map(crate::base::bytes::trim_ows).unwrap_or_default();
-    std::str::from_utf8(last).ok().and_then(|text| text.parse().ok()).unwrap_or(peer)
+    let named = std::str::from_utf8(last).ok().and_then(|text| text.parse::<IpAddr>().ok());
+    // Proxies on sockets for both families write IPv4 addresses as IPv6 ones.
+    named.map_or(peer, |address| address.to_canonical())
 }
 
 #[cfg(test)]

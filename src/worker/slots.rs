@@ -94,7 +94,7 @@ impl<F: Future<Output = Infallible>, Job, Outcome> Future for Running<'_, F, Job
     }
 }
 
-/// Free slots kept per worker.
+/// Free slots kept per listener of a worker.
 const SLOTS_KEPT_MAX: usize = 1024;
 
 #[cfg(test)]

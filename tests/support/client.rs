@@ -77,8 +77,13 @@ impl Client {
         }
         message.extend_from_slice(b"\r\n");
         message.extend_from_slice(body);
-        self.send(message)?;
-        self.response(method)
+        match self.send(message) {
+            // An answer may come before the whole request is there, and the connection be closed behind it.
+            Err(error) if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                Err(error)
+            }
+            Ok(()) | Err(_) => self.response(method),
+        }
     }
 
     /// Reads the final response to a request of that method; interim ones are skipped.

@@ -13,6 +13,7 @@
 
 use super::claims::{Claims, TimeChecks};
 use super::json::Member;
+use super::token::Parts;
 use ahash::RandomState;
 use ring::digest;
 
@@ -21,10 +22,13 @@ use ring::digest;
 pub struct TokenDigest([u8; digest::SHA256_OUTPUT_LEN]);
 
 impl TokenDigest {
-    /// The digest of `token` under a route's settings. A token has no NUL, so nothing else has the same bytes.
-    pub fn of(token: &[u8], key_claim_name: &str, time_checks: TimeChecks) -> Self {
+    /// The digest of a token under a route's settings: of what is signed, as received, and of the signature. A token has
+    /// no NUL, so nothing else has the same bytes.
+    pub fn of(parts: &Parts<'_>, key_claim_name: &str, time_checks: TimeChecks) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
-        context.update(token);
+        context.update(parts.signing_input);
+        context.update(b".");
+        context.update(parts.signature);
         context.update(&[0, time_checks.code()]);
         context.update(key_claim_name.as_bytes());
         let mut bytes = [0; digest::SHA256_OUTPUT_LEN];
@@ -47,17 +51,19 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// What was found in a token that names `key`, verified by the credential of this `version`.
-    pub fn new(key: &str, version: u64, claims: &Claims<'_>) -> Self {
+    /// What was found in a token that names `key`, verified by the credential of this `version`. `None` if a claim about
+    /// time is no number: what could not be judged again is not remembered.
+    pub fn new(key: &str, version: u64, claims: &Claims<'_>) -> Option<Self> {
         let number = |member: Option<Member<'_>>| match member {
-            Some(Member::Number(number)) => Some(number),
-            _ => None,
+            None => Some(None),
+            Some(Member::Number(number)) => Some(Some(number)),
+            Some(_) => None,
         };
-        Self { key: key.into(), version, expires: number(claims.expires), not_before: number(claims.not_before) }
+        let (expires, not_before) = (number(claims.expires)?, number(claims.not_before)?);
+        Some(Self { key: key.into(), version, expires, not_before })
     }
 
-    /// The claims about time, to be judged again. A claim of another type was not among those the route checks, or
-    /// the token would not have been verified.
+    /// The claims about time, to be judged again.
     pub fn claims(&self) -> Claims<'static> {
         Claims { key: None, expires: self.expires.map(Member::Number), not_before: self.not_before.map(Member::Number) }
     }
@@ -220,8 +226,12 @@ mod tests {
 
     const NOW: u64 = 1_750_000_000;
 
+    fn parts(token: &str) -> Parts<'_> {
+        Parts::split(token.as_bytes()).unwrap()
+    }
+
     fn digest(index: u64) -> TokenDigest {
-        TokenDigest::of(&index.to_le_bytes(), "key", TimeChecks::IF_PRESENT)
+        TokenDigest::of(&parts(&format!("a.b.{index}")), "key", TimeChecks::IF_PRESENT)
     }
 
     fn verified(expires: Option<f64>) -> Verified {
@@ -233,17 +243,17 @@ mod tests {
     #[test]
     fn the_digest_covers_token_and_settings() {
         use crate::auth::jwt::TimeClaim;
-        let base = TokenDigest::of(b"a.b.c", "key", TimeChecks::IF_PRESENT);
-        assert_eq!(base, TokenDigest::of(b"a.b.c", "key", TimeChecks::IF_PRESENT));
+        let base = TokenDigest::of(&parts("a.b.c"), "key", TimeChecks::IF_PRESENT);
+        assert_eq!(base, TokenDigest::of(&parts("a.b.c"), "key", TimeChecks::IF_PRESENT));
         let exp = TimeChecks::required(&[TimeClaim::Expires]);
         let nbf = TimeChecks::required(&[TimeClaim::NotBefore]);
         let both = TimeChecks::required(&[TimeClaim::Expires, TimeClaim::NotBefore]);
         let others = [
-            TokenDigest::of(b"a.b.d", "key", TimeChecks::IF_PRESENT),
-            TokenDigest::of(b"a.b.c", "iss", TimeChecks::IF_PRESENT),
-            TokenDigest::of(b"a.b.c", "key", exp),
-            TokenDigest::of(b"a.b.c", "key", nbf),
-            TokenDigest::of(b"a.b.c", "key", both),
+            TokenDigest::of(&parts("a.b.d"), "key", TimeChecks::IF_PRESENT),
+            TokenDigest::of(&parts("a.b.c"), "iss", TimeChecks::IF_PRESENT),
+            TokenDigest::of(&parts("a.b.c"), "key", exp),
+            TokenDigest::of(&parts("a.b.c"), "key", nbf),
+            TokenDigest::of(&parts("a.b.c"), "key", both),
         ];
         for (index, other) in others.iter().enumerate() {
             assert_ne!(base, *other, "{index}");

@@ -87,7 +87,7 @@ fn way_of<'c>(
     let digest = source
         .as_ref()
         .filter(|source| source.memory.cache.is_on())
-        .map(|_| TokenDigest::of(token, &policy.key_claim_name, policy.time_checks));
+        .map(|_| TokenDigest::of(&parts, &policy.key_claim_name, policy.time_checks));
     let judge_times = |credential: &'c Arc<Credential>, claims: &Claims<'_>| {
         let AuthMaterial::Jwt(jwt) = &credential.material;
         policy.time_checks.check(claims, unix_s, jwt.grace_s()).map_err(|error| rejection(error.into(), credential))
@@ -123,16 +123,17 @@ fn way_of<'c>(
     }
     jwt.check_signature(&parts, signature).map_err(|error| {
         if let (Some(source), VerifyError::SignatureMismatch) = (&mut source, error) {
-            source.memory.brake.failed(source.from);
+            source.memory.brake.failed(source.from, jwt.verification_cost());
         }
         rejection(error, credential)
     })?;
-    judge_times(credential, &claims)?;
-    if let (Some(source), Some(digest)) = (source, digest) {
-        let verified = Verified::new(key, credential.version, &claims);
+    // Also a token that is expired, or not valid yet: whoever sends it again gets no second verification.
+    if let (Some(source), Some(digest)) = (source, digest)
+        && let Some(verified) = Verified::new(key, credential.version, &claims)
+    {
         source.memory.cache.remember(digest, verified, unix_s);
     }
-    Ok(credential)
+    judge_times(credential, &claims).map(|()| credential)
 }
 
 fn rejection(error: VerifyError, credential: &Arc<Credential>) -> Rejection<'_> {

@@ -18,9 +18,10 @@ pub struct Settings {
     pub cache_entries: usize,
     /// `cache_without_exp_s`: how long a token without `exp` is remembered, in seconds. 300.
     pub cache_without_exp_s: u64,
-    /// `failed_verifications_per_s`: forged tokens that one address may have verified per second and worker. 200.
+    /// `failed_verifications_per_s`: forged tokens that one address may have verified per second and worker, as many as
+    /// cost what those of RS256 do ([`super::JwtCredential::verification_cost`]). 1,000: some 2 % of a core.
     pub failed_verifications_per_s: NonZeroU32,
-    /// `failed_verifications_burst`: how many at once before that. 2,000.
+    /// `failed_verifications_burst`: how many at once before that. 4,000.
     pub failed_verifications_burst: NonZeroU32,
 }
 
@@ -42,7 +43,8 @@ impl Default for Settings {
 pub struct Memory {
     /// Verified tokens.
     pub(super) cache: TokenCache,
-    /// On sources of forged tokens: each costs a core some 20 to 40 µs, an HMAC or a lookup next to nothing.
+    /// On sources of forged tokens: each costs a core 20 µs (RS256) to more than a millisecond (Ed448, long RSA keys); an
+    /// HMAC or a look-up costs next to nothing.
     pub(super) brake: Brake,
 }
 
@@ -63,11 +65,11 @@ impl Default for Memory {
     }
 }
 
-const FAILURES_PER_S: NonZeroU32 = match NonZeroU32::new(200) {
+const FAILURES_PER_S: NonZeroU32 = match NonZeroU32::new(1_000) {
     Some(rate) => rate,
     None => NonZeroU32::MIN,
 };
-const FAILURES_BURST: NonZeroU32 = match NonZeroU32::new(2_000) {
+const FAILURES_BURST: NonZeroU32 = match NonZeroU32::new(4_000) {
     Some(burst) => burst,
     None => NonZeroU32::MIN,
 };

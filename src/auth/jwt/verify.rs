@@ -14,6 +14,7 @@ use crate::base::base64url;
 use ring::hmac;
 use ring::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// What verifies a credential's tokens.
 #[derive(Debug)]
@@ -83,6 +84,13 @@ impl JwtCredential {
         }
     }
 
+    /// What verifying one token costs, in units of some 20 µs: an RSA signature of 2048 bits is one. Measured
+    /// (`auth/verify`), and rounded up; an HMAC costs less than any unit.
+    pub fn verification_cost(&self) -> NonZeroU32 {
+        let units = self.key.as_ref().map_or(1, VerifyingKey::cost);
+        NonZeroU32::new(units).unwrap_or(NonZeroU32::MIN)
+    }
+
     /// Checks that the token names this credential's algorithm. Comes before anything is computed (spec/jwt-auth
     /// §7.1).
     pub fn check_algorithm(&self, header: Header<'_>) -> Result<(), VerifyError> {
@@ -120,7 +128,11 @@ enum Kind {
         parameters: &'static RsaParameters,
         any_salt: Option<Box<dyn extra::Verify>>,
     },
-    Point(UnparsedPublicKey<Box<[u8]>>),
+    Point {
+        key: UnparsedPublicKey<Box<[u8]>>,
+        /// See [`JwtCredential::verification_cost`].
+        cost: u32,
+    },
     Extra(Box<dyn extra::Verify>),
 }
 
@@ -145,12 +157,12 @@ impl VerifyingKey {
                 Kind::RsaPss { key, parameters: pss(hash), any_salt }
             }
             (Family::Ecdsa(Curve::P256), PublicKey::Ec { curve: Curve::P256, point }) => {
-                point_of(&signature::ECDSA_P256_SHA256_FIXED, point)
+                point_of(&signature::ECDSA_P256_SHA256_FIXED, point, 3)
             }
             (Family::Ecdsa(Curve::P384), PublicKey::Ec { curve: Curve::P384, point }) => {
-                point_of(&signature::ECDSA_P384_SHA384_FIXED, point)
+                point_of(&signature::ECDSA_P384_SHA384_FIXED, point, 36)
             }
-            (Family::EdDsa, PublicKey::Ed25519(point)) => point_of(&signature::ED25519, point),
+            (Family::EdDsa, PublicKey::Ed25519(point)) => point_of(&signature::ED25519, point, 3),
             (_, key) => Kind::Extra(extra::verifier(algorithm, &key)?),
         };
         Ok(Self(kind))
@@ -165,8 +177,22 @@ impl VerifyingKey {
                 components(key).verify(parameters, message, signature).is_ok()
                     || any_salt.as_ref().is_some_and(|verifier| verifier.verify(message, signature))
             }
-            Kind::Point(key) => key.verify(message, signature).is_ok(),
+            Kind::Point { key, .. } => key.verify(message, signature).is_ok(),
             Kind::Extra(verifier) => verifier.verify(message, signature),
+        }
+    }
+}
+
+impl VerifyingKey {
+    fn cost(&self) -> u32 {
+        // Public exponents are short, so an RSA signature costs as much as its modulus squared.
+        let rsa = |key: &RsaPublicKey| (key.bits().div_ceil(RING_RSA_BITS_MIN) as u32).pow(2);
+        match &self.0 {
+            Kind::Hmac(_) => 1,
+            Kind::Rsa { key, .. } | Kind::RsaPss { key, any_salt: None, .. } => rsa(key),
+            Kind::RsaPss { key, any_salt: Some(_), .. } => rsa(key) * 5,
+            Kind::Point { cost, .. } => *cost,
+            Kind::Extra(_) => EXTRA_COST,
         }
     }
 }
@@ -177,14 +203,24 @@ impl fmt::Debug for VerifyingKey {
             Kind::Hmac(_) => "Hmac",
             Kind::Rsa { .. } => "Rsa",
             Kind::RsaPss { .. } => "RsaPss",
-            Kind::Point(_) => "Point",
+            Kind::Point { .. } => "Point",
             Kind::Extra(_) => "Extra",
         })
     }
 }
 
-/// Whether ring verifies with a modulus of this length; shorter ones are left to `extra`.
+/// Whether ring verifies with a modulus of this length; shorter ones are left to `extra`. A key that can verify nothing
+/// is found here, not at the first token.
 fn is_for_ring(key: &RsaPublicKey) -> Result<bool, KeyFault> {
+    let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
+    let exponent_bytes = 1..=RSA_EXPONENT_BYTES_MAX;
+    if !is_odd(&key.modulus)
+        || !is_odd(&key.exponent)
+        || *key.exponent == [1]
+        || !exponent_bytes.contains(&key.exponent.len())
+    {
+        return Err(KeyFault::Invalid("RSA"));
+    }
     match key.bits() {
         bits if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) => Err(KeyFault::RsaSize { bits }),
         bits => Ok(bits >= RING_RSA_BITS_MIN),
@@ -195,8 +231,8 @@ fn components(key: &RsaPublicKey) -> RsaPublicKeyComponents<&[u8]> {
     RsaPublicKeyComponents { n: &key.modulus, e: &key.exponent }
 }
 
-fn point_of(algorithm: &'static dyn VerificationAlgorithm, point: Box<[u8]>) -> Kind {
-    Kind::Point(UnparsedPublicKey::new(algorithm, point))
+fn point_of(algorithm: &'static dyn VerificationAlgorithm, point: Box<[u8]>, cost: u32) -> Kind {
+    Kind::Point { key: UnparsedPublicKey::new(algorithm, point), cost }
 }
 
 fn pkcs1(hash: Hash) -> &'static RsaParameters {
@@ -215,6 +251,10 @@ fn pss(hash: Hash) -> &'static RsaParameters {
     }
 }
 
+/// Exponents of up to 33 bits verify, as in ring.
+const RSA_EXPONENT_BYTES_MAX: usize = 5;
+/// ES512 and Ed448; RSA keys below 2048 bits cost far less, and are rare enough.
+const EXTRA_COST: u32 = 60;
 /// The shortest modulus that ring verifies with, in bits.
 const RING_RSA_BITS_MIN: usize = 2048;
 

@@ -164,6 +164,7 @@ fn what_a_route_asks_is_part_of_what_is_remembered() {
     assert_eq!(worker.judge(&early, NOW), Ok(()), "only nbf is asked for");
     worker.policy.time_checks = TimeChecks::IF_PRESENT;
     assert_eq!(fault(worker.judge(&early, NOW)), Err(ClaimFault::OutOfTime { at: (NOW - 10) as f64 }));
+    assert_eq!(worker.counts().0, 0);
     worker.policy.time_checks = TimeChecks::required(&[TimeClaim::NotBefore]);
     worker.policy.key_claim_name = "iss".into();
     assert_eq!(worker.judge(&early, NOW), Err(Failure::Key(KeyError::Unknown)), "jill is nobody");
@@ -171,16 +172,21 @@ fn what_a_route_asks_is_part_of_what_is_remembered() {
 }
 
 #[test]
-fn only_what_was_accepted_is_remembered() {
+fn only_what_was_verified_is_remembered() {
     let (pair, forger) = (Pair::new(Algorithm::Es256), Pair::new(Algorithm::Es256));
     let mut worker = Worker::new(pair.credential(1, 0));
     let forged = forger.token(&json!({"key": "jack-key"}));
     let expired = pair.token(&json!({"key": "jack-key", "exp": NOW}));
+    let unjudgeable = pair.token(&json!({"key": "jack-key", "exp": "never"}));
     for _ in 0..2 {
         assert_eq!(worker.judge(&forged, NOW), mismatch());
-        assert!(worker.judge(&expired, NOW).is_err());
+        assert!(worker.judge(&unjudgeable, NOW).is_err());
     }
     assert_eq!(worker.counts(), (0, 4));
+    for _ in 0..3 {
+        assert!(worker.judge(&expired, NOW).is_err(), "its signature is right, and it is expired each time");
+    }
+    assert_eq!(worker.counts(), (2, 5));
 }
 
 #[test]
@@ -240,10 +246,12 @@ fn macs_are_not_remembered_and_memory_can_be_switched_off() {
 #[test]
 fn who_sends_forgeries_waits_and_nobody_else_does() {
     const BURST: u32 = 20;
+    /// What an Ed25519 signature costs.
+    const COST: u32 = 3;
     let (pair, forger) = (Pair::new(Algorithm::EdDsa), Pair::new(Algorithm::EdDsa));
     let settings = Settings {
         failed_verifications_per_s: NonZeroU32::MIN,
-        failed_verifications_burst: NonZeroU32::new(BURST).unwrap(),
+        failed_verifications_burst: NonZeroU32::new(BURST * COST).unwrap(),
         ..Settings::default()
     };
     let mut worker = Worker::with(pair.credential(1, 0), &settings);
@@ -281,4 +289,7 @@ fn other_spellings_are_read_only_where_that_is_switched_on() {
     assert_eq!(lenient.judge(&padded, NOW), Ok(()));
     assert_eq!(lenient.judge(&token.replace('-', "+").replace('_', "/"), NOW), Ok(()));
     assert!(lenient.judge(&format!("{token}=A"), NOW).is_err());
+    let misses = lenient.counts().1;
+    assert_eq!(lenient.judge(&format!("{token}===="), NOW), Ok(()));
+    assert_eq!(lenient.counts().1, misses, "another spelling of the signature is not another token");
 }
