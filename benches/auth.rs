@@ -8,30 +8,47 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use jsonwebtoken::{EncodingKey, Header as OracleHeader};
-use ringgate::auth::consumer::{ConsumerTable, Credential, Identity};
+use ringgate::auth::consumer::{AuthMaterial, ConsumerTable, Credential, Identity};
 use ringgate::auth::extract::{Names, locate};
 use ringgate::auth::jwt::json::Reader;
+use ringgate::auth::jwt::key::PrivateKey;
 use ringgate::auth::jwt::token::{Header, Parts};
-use ringgate::auth::jwt::{Algorithm, Claims, JwtCredential, Policy, TimeChecks, Workspace, judge};
+use ringgate::auth::jwt::{
+    Algorithm, Claims, JwtCredential, Policy, PublicKey, Scratch, Settings, SigningKey, TimeChecks, VerifyingKey,
+    Workspace, judge,
+};
 use ringgate::base::base64url;
+use ringgate::base::clock::Now;
 use ringgate::http::request::OwnedRequest;
+use ringgate::limit::{Local, Table};
+use ringgate::plugin::{Context, Edits, Site, Verdict};
 use serde_json::json;
 use std::hint::black_box;
 use std::sync::Arc;
 
 const NOW: u64 = 1_750_000_000;
-const SECRET: &[u8] = b"jack-hs256-secret-that-is-very-long";
+const SECRET: &str = "jack-hs256-secret-that-is-very-long";
 const CLAIM_COUNTS: [usize; 3] = [0, 8, 64];
 
-fn token(key: &str, algorithm: jsonwebtoken::Algorithm, claim_count: usize) -> String {
+fn claims(key: &str, claim_count: usize) -> serde_json::Value {
     let mut claims = json!({"key": key, "exp": NOW + 3600, "nbf": NOW - 1, "iat": NOW - 1});
     for index in 0..claim_count {
         claims[format!("claim-{index}")] = json!(format!("value {index}"));
     }
-    jsonwebtoken::encode(&OracleHeader::new(algorithm), &claims, &EncodingKey::from_secret(SECRET)).unwrap()
+    claims
 }
 
-fn credential(key: &str, algorithm: Algorithm) -> Arc<Credential> {
+/// A token of another library.
+fn token(key: &str, claim_count: usize) -> String {
+    let secret = EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&OracleHeader::default(), &claims(key, claim_count), &secret).unwrap()
+}
+
+fn credential(key: &str) -> Arc<Credential> {
+    bearing(AuthMaterial::Jwt(JwtCredential::hmac(key, Algorithm::Hs256, SECRET.as_bytes(), 0)), 1)
+}
+
+fn bearing(material: AuthMaterial, version: u64) -> Arc<Credential> {
     let identity = Arc::new(Identity {
         username: "jack".into(),
         group_id: None,
@@ -39,8 +56,7 @@ fn credential(key: &str, algorithm: Algorithm) -> Arc<Credential> {
         fields: Box::default(),
         plugins: Arc::from([]),
     });
-    let material = ringgate::auth::consumer::AuthMaterial::Jwt(JwtCredential::hmac(key, algorithm, SECRET, 0));
-    Arc::new(Credential { identity, material, version: 1 })
+    Arc::new(Credential { identity, material, version })
 }
 
 fn policy() -> Policy {
@@ -50,7 +66,7 @@ fn policy() -> Policy {
 fn parts(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("auth");
     for claim_count in CLAIM_COUNTS {
-        let token = token("jack-key", jsonwebtoken::Algorithm::HS256, claim_count);
+        let token = token("jack-key", claim_count);
         let parts = Parts::split(token.as_bytes()).unwrap();
         let mut decoded = Vec::new();
         let mut reader = Reader::default();
@@ -66,15 +82,12 @@ fn parts(criterion: &mut Criterion) {
         });
     }
     group.throughput(Throughput::Elements(1));
-    for (algorithm, oracle) in
-        [(Algorithm::Hs256, jsonwebtoken::Algorithm::HS256), (Algorithm::Hs512, jsonwebtoken::Algorithm::HS512)]
-    {
-        let token = token("jack-key", oracle, 0);
+    for material in MATERIALS {
+        let (jwt, token) = (material.credential("jack-key"), material.token("jack-key", 0));
         let parts = Parts::split(token.as_bytes()).unwrap();
-        let jwt = JwtCredential::hmac("jack-key", algorithm, SECRET, 0);
-        let header = Header { algorithm: Some(algorithm.name()) };
+        let header = Header { algorithm: Some(material.algorithm.name()) };
         let mut decoded = Vec::new();
-        group.bench_function(BenchmarkId::new("verify", algorithm.name()), |bencher| {
+        group.bench_function(BenchmarkId::new("verify", material.algorithm.name()), |bencher| {
             bencher.iter(|| {
                 jwt.check_algorithm(header).is_ok() && jwt.check_signature(black_box(&parts), &mut decoded).is_ok()
             });
@@ -86,7 +99,7 @@ fn parts(criterion: &mut Criterion) {
 fn whole(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("auth");
     let names = Names { header: b"authorization"[..].into(), query: b"jwt"[..].into(), cookie: b"jwt"[..].into() };
-    let token = token("jack-key", jsonwebtoken::Algorithm::HS256, 0);
+    let token = token("jack-key", 0);
     let fields = |count: usize| {
         (0..count).fold(OwnedRequest::new("GET", &format!("/?a=1&b=2&jwt={token}")), |request, index| {
             request.field(&format!("x-field-{index:02}"), "some value")
@@ -107,7 +120,7 @@ fn whole(criterion: &mut Criterion) {
         let mut table = ConsumerTable::default();
         for index in 0..count {
             let key = format!("key-{index}");
-            table.put_credential("jwt-auth", &key, Some(credential(&key, Algorithm::Hs256)));
+            table.put_credential("jwt-auth", &key, Some(credential(&key)));
         }
         let keys: Vec<String> = (0..1024).map(|index| format!("key-{}", index * 7919 % count)).collect();
         let mut turn = 0;
@@ -117,7 +130,7 @@ fn whole(criterion: &mut Criterion) {
                 table.credential("jwt-auth", black_box(keys.get(turn).unwrap())).is_some()
             });
         });
-        let tokens: Vec<String> = keys.iter().map(|key| self::token(key, jsonwebtoken::Algorithm::HS256, 0)).collect();
+        let tokens: Vec<String> = keys.iter().map(|key| self::token(key, 0)).collect();
         let (policy, mut workspace) = (policy(), Workspace::default());
         group.bench_function(BenchmarkId::new("judge", count), |bencher| {
             bencher.iter(|| {
@@ -130,5 +143,98 @@ fn whole(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parts, whole);
+/// The plugin's rewrite phase: from header to consumer. Asymmetric tokens have been seen before, save where said.
+fn from_header_to_consumer(criterion: &mut Criterion) {
+    const CONSUMERS: usize = 10_000;
+    const TOKENS: usize = 256;
+    let limits = Arc::new(Table::new(1024, 0, 0));
+    let site = Site { key: "/apisix/routes/1", consumer: None, meta: None, limits: &limits };
+    let plugin = (ringgate::plugin::registry::find("jwt-auth").unwrap().build)(&json!({}), &site).unwrap();
+    let mut local = Local::default();
+    let mut group = criterion.benchmark_group("auth");
+    for material in MATERIALS {
+        let mut table = ConsumerTable::default();
+        for index in 0..CONSUMERS {
+            let key = format!("key-{index}");
+            let credential = bearing(AuthMaterial::Jwt(material.credential(&key)), index as u64);
+            table.put_credential("jwt-auth", &key, Some(credential));
+        }
+        let requests: Vec<OwnedRequest> = (0..TOKENS)
+            .map(|index| material.token(&format!("key-{}", index * 39 % CONSUMERS), 0))
+            .map(|token| {
+                let request = OwnedRequest::new("GET", "/").field("Host", "gateway").field("User-Agent", "bench");
+                request.field("Authorization", format!("Bearer {token}"))
+            })
+            .collect();
+        let memories =
+            [("remembered", Settings::default()), ("new", Settings { cache_entries: 0, ..Settings::default() })];
+        for (name, settings) in memories {
+            if material.algorithm.is_hmac() && name == "remembered" {
+                continue;
+            }
+            let (mut scratch, mut edits) = (Scratch::new(&settings, Arc::default()), Edits::default());
+            let mut turn = 0;
+            group.bench_function(BenchmarkId::new(format!("plugin/{name}"), material.algorithm.name()), |bencher| {
+                bencher.iter(|| {
+                    turn = (turn + 1) % TOKENS;
+                    let request = requests.get(turn).unwrap().view();
+                    let mut context = Context {
+                        consumers: &table,
+                        unix_s: NOW,
+                        now: Now::default(),
+                        identity: None,
+                        payload: None,
+                        route: None,
+                        edits: &mut edits,
+                        scratch: &mut scratch,
+                        limits: &mut local,
+                    };
+                    matches!(plugin.rewrite(black_box(&request), &mut context), Verdict::Continue)
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// Key material of one algorithm.
+struct Material {
+    algorithm: Algorithm,
+    /// The secret, or a private key in PEM.
+    key: &'static str,
+}
+
+const RSA: &str = include_str!("../tests/data/keys/rsa-2048.pem");
+const P256: &str = include_str!("../tests/data/keys/p-256.pem");
+const MATERIALS: [Material; 7] = [
+    Material { algorithm: Algorithm::Hs256, key: SECRET },
+    Material { algorithm: Algorithm::Hs512, key: SECRET },
+    Material { algorithm: Algorithm::Rs256, key: RSA },
+    Material { algorithm: Algorithm::Ps256, key: RSA },
+    Material { algorithm: Algorithm::Es256, key: P256 },
+    Material { algorithm: Algorithm::Es512, key: include_str!("../tests/data/keys/p-521.pem") },
+    Material { algorithm: Algorithm::EdDsa, key: include_str!("../tests/data/keys/ed25519.pem") },
+];
+
+impl Material {
+    fn token(&self, key: &str, claim_count: usize) -> String {
+        let signing = if self.algorithm.is_hmac() {
+            SigningKey::hmac(self.algorithm, self.key.as_bytes())
+        } else {
+            SigningKey::private(self.algorithm, &PrivateKey::parse(self.key).unwrap())
+        };
+        signing.unwrap().token(claims(key, claim_count).as_object().unwrap(), serde_json::Map::new()).unwrap()
+    }
+
+    fn credential(&self, key: &str) -> JwtCredential {
+        let verifying = if self.algorithm.is_hmac() {
+            VerifyingKey::hmac(self.algorithm, self.key.as_bytes())
+        } else {
+            VerifyingKey::public(self.algorithm, PublicKey::parse(self.key).unwrap())
+        };
+        JwtCredential::new(key, self.algorithm, verifying, 0)
+    }
+}
+
+criterion_group!(benches, parts, whole, from_header_to_consumer);
 criterion_main!(benches);

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use jsonwebtoken::{EncodingKey, Header};
-use ringgate::auth::consumer::{ConsumerTable, Credential, Identity};
-use ringgate::auth::jwt::Scratch;
+use ringgate::auth::consumer::{AuthMaterial, ConsumerTable, Credential, Identity};
+use ringgate::auth::jwt::key::PrivateKey;
+use ringgate::auth::jwt::{Algorithm, JwtCredential, PublicKey, Scratch, SigningKey, VerifyingKey};
 use ringgate::base::clock::Now;
 use ringgate::http::request::OwnedRequest;
 use ringgate::limit::{Local, Table};
 use ringgate::plugin::filter::{self, Decisions, Filter};
-use ringgate::plugin::{Context, Edits, Phase, Site, Verdict, registry};
+use ringgate::plugin::{Context, Edits, Phase, Rules, Site, Verdict, registry};
 use serde_json::{Value, json};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -57,6 +58,8 @@ fn nothing_is_allocated_per_request() {
         ("cookie", json!({}), get("/").field("Cookie", format!("a=b; jwt={token}; c=d"))),
         ("expired", json!({}), get("/").field("Authorization", &expired)),
         ("unknown key", json!({"key_claim_name": "n"}), get("/").field("Authorization", &token)),
+        ("remembered rs256", json!({}), get("/").field("Authorization", asymmetric(&RS256))),
+        ("remembered es256", json!({}), get("/").field("Authorization", asymmetric(&ES256))),
         ("no token", json!({}), get("/")),
         ("no base64url", json!({}), get("/").field("Authorization", "@.@.@")),
     ];
@@ -129,7 +132,8 @@ fn filters_allocate_nothing_once_their_decisions_have_a_place() {
 
 fn consumers() -> ConsumerTable {
     let auth = registry::find("jwt-auth").and_then(|plugin| plugin.auth.as_ref()).unwrap();
-    let material = (auth.build_credential)(&json!({"key": "jack-key", "secret": "jack-secret"})).unwrap();
+    let configuration = json!({"key": "jack-key", "secret": "jack-secret"});
+    let material = (auth.build_credential)(&configuration, Rules::default()).unwrap();
     let identity = Arc::new(Identity {
         username: "jack".into(),
         group_id: None,
@@ -138,8 +142,25 @@ fn consumers() -> ConsumerTable {
         plugins: Arc::from([]),
     });
     let mut table = ConsumerTable::default();
+    for (version, (key, algorithm, pem)) in [RS256, ES256].into_iter().enumerate() {
+        let verifying = VerifyingKey::public(algorithm, PublicKey::parse(pem).unwrap());
+        let material = AuthMaterial::Jwt(JwtCredential::new(key, algorithm, verifying, 0));
+        let credential = Credential { identity: Arc::clone(&identity), material, version: 2 + version as u64 };
+        table.put_credential("jwt-auth", key, Some(Arc::new(credential)));
+    }
     table.put_credential("jwt-auth", "jack-key", Some(Arc::new(Credential { identity, material, version: 1 })));
     table
+}
+
+/// A credential's key, its algorithm, and a private key.
+type Asymmetric = (&'static str, Algorithm, &'static str);
+const RS256: Asymmetric = ("jack-rs256", Algorithm::Rs256, include_str!("data/keys/rsa-2048.pem"));
+const ES256: Asymmetric = ("jack-es256", Algorithm::Es256, include_str!("data/keys/p-256.pem"));
+
+fn asymmetric((key, algorithm, pem): &Asymmetric) -> String {
+    let signing = SigningKey::private(*algorithm, &PrivateKey::parse(pem).unwrap()).unwrap();
+    let claims = json!({"key": key, "exp": NOW + 60, "nbf": NOW - 60});
+    signing.token(claims.as_object().unwrap(), serde_json::Map::new()).unwrap()
 }
 
 fn token(claims: &Value) -> String {

@@ -62,6 +62,8 @@ fn the_commands_do_what_the_text_says() {
         "HTTP/1.1 401 Unauthorized",
         "{\"message\":\"Missing JWT token in request\"}",
         "failed to verify jwt",
+        "\"key\":\"/apisix/routes/sign\"",
+        "\neyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoicmVhZGVyIiwia2V5IjoiamFjay1rZXkiLCJleHAi",
     ] {
         assert!(ended.stdout.contains(expected), "{expected} in {}\n{}", ended.stdout, ended.stderr);
     }

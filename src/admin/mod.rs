@@ -22,6 +22,7 @@ pub use body::parse as parse_body;
 pub use serve::{CONNECTIONS_MAX, DRAIN_WAIT_MAX, HEAD_WAIT_MAX, serve};
 
 use crate::control::{Control, WriteError};
+use crate::plugin::Rules;
 use crate::resource::Refusal;
 use answer::Answer;
 use axum::Router;
@@ -54,6 +55,8 @@ pub struct AdminState {
     pub server: String,
     /// What all keys start with: `deployment.etcd.prefix`, [`crate::resource::PREFIX`] unless configured.
     pub prefix: String,
+    /// What the configuration file says about plugins.
+    pub rules: Rules,
 }
 
 /// One entry of `deployment.admin.admin_key`.
@@ -152,7 +155,8 @@ impl Admin {
     async fn write(&self, place: Place, change: Change, ttl_s: u64, method: &Method, caller: Caller) -> Answer {
         let unix_s = crate::base::clock::unix().as_secs();
         let path = place.kind.directory_key("", place.parent.as_deref()) + place.id.as_deref().unwrap_or_default();
-        let command = Command { prefix: self.state.prefix.clone(), place, change, unix_s, ttl_s };
+        let command =
+            Command { prefix: self.state.prefix.clone(), rules: self.state.rules, place, change, unix_s, ttl_s };
         let ended = self.state.control.write(move |view| command.plan(view)).await;
         let revision = match &ended {
             Ok((_, revision)) | Err(WriteError::NotLive { revision, .. }) => Some(*revision),

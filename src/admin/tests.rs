@@ -42,6 +42,7 @@ async fn state() -> AdminState {
         cors: true,
         server: "ringgate/test".to_owned(),
         prefix: crate::resource::PREFIX.to_owned(),
+        rules: crate::plugin::Rules::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::target::Place;
 use super::{Method, patch};
+use crate::plugin::Rules;
 use crate::resource::check::{forbid_times, forbid_use};
 use crate::resource::kind::Naming;
 use crate::resource::{Id, Refusal, State, Subject};
@@ -53,6 +54,8 @@ impl Change {
 pub(super) struct Command {
     /// What all keys start with.
     pub(super) prefix: String,
+    /// What the configuration file says about plugins.
+    pub(super) rules: Rules,
     pub(super) place: Place,
     pub(super) change: Change,
     /// The time of the write.
@@ -82,9 +85,14 @@ impl Outcome {
 impl Command {
     /// Runs the checks in their order. Returns what to commit and what it will have done.
     pub(super) fn plan(self, state: &dyn State) -> Result<(Write, Outcome), Refusal> {
-        let Self { prefix, place, change, unix_s, ttl_s } = self;
-        let subject =
-            Subject { kind: place.kind, prefix: &prefix, parent: place.parent.as_deref(), id: place.id.as_deref() };
+        let Self { prefix, rules, place, change, unix_s, ttl_s } = self;
+        let subject = Subject {
+            kind: place.kind,
+            prefix: &prefix,
+            parent: place.parent.as_deref(),
+            id: place.id.as_deref(),
+            rules,
+        };
         let planner = Planner { subject, state, place: &place, unix_s, ttl_s };
         match change {
             Change::Put(object) => planner.put(object),
@@ -251,7 +259,8 @@ mod tests {
             other => return Err(format!("{other:?}")),
         };
         let change = Change::of(method, &place, body, false).map_err(|answer| answer.body().to_owned())?;
-        let command = Command { prefix: "/apisix".to_owned(), place, change, unix_s: 1000, ttl_s: 0 };
+        let command =
+            Command { prefix: "/apisix".to_owned(), rules: Rules::default(), place, change, unix_s: 1000, ttl_s: 0 };
         command.plan(state).map_err(|refusal| refusal.to_string())
     }
 

@@ -84,6 +84,13 @@ impl AuthMaterial {
         }
     }
 
+    /// Why the private key it was given signs nothing, if so.
+    pub fn signing_fault(&self) -> Option<KeyFault> {
+        match self {
+            Self::Jwt(credential) => credential.signing_fault(),
+        }
+    }
+
     /// Why nothing can be verified with it, if so.
     pub fn fault(&self) -> Option<KeyFault> {
         match self {

@@ -7,6 +7,7 @@
 
 use super::jwt::{TOKEN_BYTES_MAX, TokenError};
 use crate::base::bytes::trim_ows;
+use crate::http::query::{self, ArgumentError, Decoded, is_argument};
 use crate::http::request::Request;
 use crate::plugin::Edits;
 use std::sync::Arc;
@@ -100,18 +101,11 @@ fn is_field_name(sent: &[u8], configured: &[u8]) -> bool {
 }
 
 fn in_query<'a>(query: &'a [u8], name: &[u8], argument: &'a mut Vec<u8>) -> Option<Result<&'a [u8], TokenError>> {
-    if query.is_empty() || name.is_empty() {
-        return None;
-    }
-    let mut found = query.split(|byte| *byte == b'&').filter(|pair| is_argument(pair, name));
-    let pair = found.next()?;
-    if found.next().is_some() {
-        return Some(Err(TokenError::ArgumentRepeated));
-    }
-    let Some(mark) = memchr::memchr(b'=', pair) else {
-        return Some(Err(TokenError::ArgumentBare));
+    let value = match query::argument(query, name)? {
+        Ok(value) => value,
+        Err(ArgumentError::Repeated) => return Some(Err(TokenError::ArgumentRepeated)),
+        Err(ArgumentError::Bare) => return Some(Err(TokenError::ArgumentBare)),
     };
-    let value = pair.get(mark + 1..).unwrap_or_default();
     if memchr::memchr2(b'%', b'+', value).is_none() {
         return Some(Ok(value));
     }
@@ -130,45 +124,6 @@ fn query_without(query: &[u8], name: &[u8]) -> Vec<u8> {
         kept.extend_from_slice(pair);
     }
     kept
-}
-
-fn is_argument(pair: &[u8], name: &[u8]) -> bool {
-    let encoded = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-    // An encoded name is never shorter than the name, and a pair that begins otherwise need not be decoded.
-    encoded.len() >= name.len() && Decoded { encoded }.eq(name.iter().copied())
-}
-
-/// The bytes that a query's name or value stands for: `+` is a space, `%XX` a byte. A `%` that begins no such triple
-/// stands for itself.
-struct Decoded<'a> {
-    encoded: &'a [u8],
-}
-
-impl Iterator for Decoded<'_> {
-    type Item = u8;
-
-    fn next(&mut self) -> Option<u8> {
-        let (byte, width) = match self.encoded {
-            [b'%', high, low, ..] => match (hex_digit(*high), hex_digit(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, 3),
-                _ => (b'%', 1),
-            },
-            [b'+', ..] => (b' ', 1),
-            [byte, ..] => (*byte, 1),
-            [] => return None,
-        };
-        self.encoded = self.encoded.get(width..).unwrap_or_default();
-        Some(byte)
-    }
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
 }
 
 /// The last cookie called `name`, over all lines. Its value is taken to the byte, quotes included.

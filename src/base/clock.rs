@@ -1,5 +1,6 @@
 //! The clocks. Every core takes time as an argument; only shells read it here.
 
+use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One reading of both clocks.
@@ -27,6 +28,43 @@ impl Now {
     /// Whole seconds since the Unix epoch, the unit of a token's claims.
     pub fn unix_s(self) -> u64 {
         self.unix_us / 1_000_000
+    }
+}
+
+/// Both clocks for one read of the monotonic one: how far the wall clock is ahead is looked up from time to time.
+///
+/// A step of the wall clock is seen with the next [`Clock::set`].
+#[derive(Debug)]
+pub struct Clock {
+    /// The wall clock minus the monotonic one; wraps.
+    ahead_us: Cell<u64>,
+}
+
+impl Clock {
+    /// A clock that is set.
+    pub fn new() -> Self {
+        let clock = Self { ahead_us: Cell::new(0) };
+        clock.set();
+        clock
+    }
+
+    /// Looks at the wall clock.
+    pub fn set(&self) {
+        let now = Now::read();
+        self.ahead_us.set(now.unix_us.wrapping_sub(now.monotonic_us));
+    }
+
+    /// The time.
+    #[inline]
+    pub fn now(&self) -> Now {
+        let monotonic_us = monotonic_us();
+        Now { monotonic_us, unix_us: monotonic_us.wrapping_add(self.ahead_us.get()) }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -58,6 +96,19 @@ mod tests {
     fn dates_have_an_end() {
         assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(http_date(u64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
+    }
+
+    #[test]
+    fn a_set_clock_tells_both_times() {
+        let clock = Clock::new();
+        clock.ahead_us.set(7);
+        let before = Now::read();
+        let early = clock.now();
+        assert_eq!(early.unix_us, early.monotonic_us + 7);
+        clock.set();
+        let late = clock.now();
+        assert!(late.monotonic_us >= before.monotonic_us && late.unix_us >= before.unix_us);
+        assert!(late.unix_us - before.unix_us < 60_000_000, "it is the same day");
     }
 
     #[test]

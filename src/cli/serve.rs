@@ -12,6 +12,7 @@ use crate::dns::Resolver;
 use crate::limit::Table;
 use crate::log;
 use crate::metrics::Cells;
+use crate::plugin::Rules;
 use crate::resource::PREFIX;
 use crate::snapshot::compile::Compiler;
 use crate::snapshot::feed::Feed;
@@ -77,12 +78,13 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
     let (feed, mailboxes) = Feed::new(plan.workers)?;
     let bells = feed.bells()?;
     let settings = Arc::new(config.settings());
+    let plugin_rules = config.plugin_rules;
     let (results, resolutions) = mpsc::unbounded_channel();
     let resolver = Resolver::start(config.resolver.clone(), results)
         .map_err(|reason| anyhow::anyhow!("cannot start resolving names: {reason}"))?;
     let now = Now::read();
     let limits = Arc::new(Table::new(settings.limit_count.windows_max, now.monotonic_us, now.unix_us / 1000));
-    let compiler = Compiler::new(PREFIX, settings.keepalive).counting_in(Arc::clone(&limits));
+    let compiler = Compiler::new(PREFIX, settings.keepalive, plugin_rules).counting_in(Arc::clone(&limits));
     let control = Control::start(Arc::new(store), feed, compiler, Some(resolver), resolutions).await?;
     let (sink, writers) = start_log(&config.access_log, &plan.prefix, plan.workers)?;
 
@@ -119,7 +121,7 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
     let (closing, closed) = watch::channel(false);
     let admin = match (sockets.admin, config.admin) {
         (Some(socket), Some(rules)) => {
-            let state = admin_state(rules, &settings.server, control.clone());
+            let state = admin_state(rules, &settings.server, plugin_rules, control.clone());
             Some(tokio::spawn(admin::serve(socket, state, is_set(closed.clone()))))
         }
         _ => None,
@@ -346,7 +348,7 @@ fn start_log(config: &AccessLog, prefix: &Path, workers: usize) -> anyhow::Resul
         .with_context(|| format!("nginx_config.http.access_log: cannot write {}", prefix.join(&config.path).display()))
 }
 
-fn admin_state(rules: Admin, server: &str, control: Control) -> AdminState {
+fn admin_state(rules: Admin, server: &str, plugin_rules: Rules, control: Control) -> AdminState {
     AdminState {
         control,
         key_required: rules.keys.is_some(),
@@ -355,6 +357,7 @@ fn admin_state(rules: Admin, server: &str, control: Control) -> AdminState {
         cors: rules.cors,
         server: server.to_owned(),
         prefix: PREFIX.to_owned(),
+        rules: plugin_rules,
     }
 }
 

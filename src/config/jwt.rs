@@ -3,9 +3,10 @@
 use super::error::Fault;
 use super::section::Section;
 use crate::auth::jwt::Settings;
+use crate::plugin::{Rules, jwt_auth};
 use std::num::NonZeroU32;
 
-/// Reads the section.
+/// Reads what workers are told.
 pub(super) fn read(section: &mut Section) -> Result<Settings, Fault> {
     let default = Settings::default();
     let mut rate = |key: &str, default: NonZeroU32| -> Result<NonZeroU32, Fault> {
@@ -24,6 +25,13 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Fault> {
             .count("cache_without_exp_s", 0, u64::from(u32::MAX))?
             .unwrap_or(default.cache_without_exp_s),
     })
+}
+
+/// Reads what the control side judges and builds credentials by.
+pub(super) fn plugin_rules(section: &mut Section) -> Result<Rules, Fault> {
+    let jwt_auth =
+        jwt_auth::Rules { require_secret: section.switch("require_secret")?, sign_x5c: section.switch("sign_x5c")? };
+    Ok(Rules { jwt_auth })
 }
 
 /// Some 100 MB per worker.

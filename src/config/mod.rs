@@ -31,6 +31,7 @@ pub use substitute::Environment;
 
 use crate::dns::ResolverOptions;
 use crate::log::Escape;
+use crate::plugin::Rules;
 use crate::worker::settings::Settings;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -55,6 +56,8 @@ pub struct Config {
     pub resolver: ResolverOptions,
     /// `plugins`: the enabled ones, all of which exist.
     pub plugins: Vec<String>,
+    /// What `ringgate.jwt` says to the control side about plugins.
+    pub plugin_rules: Rules,
     /// `nginx_config.worker_processes` or `APISIX_WORKER_PROCESSES`; `None` means one per core.
     pub workers: Option<usize>,
     /// What is configured and has no effect, one sentence each; to be logged once.

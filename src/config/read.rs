@@ -62,6 +62,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
         },
         resolver: resolver(&mut apisix)?,
         plugins,
+        plugin_rules: jwt::plugin_rules(&mut jwt)?,
         workers: workers(&mut nginx, environment)?,
         settings: Settings {
             server: server(apisix.switch("enable_server_tokens")?),

@@ -3,7 +3,7 @@
 //! Lines end in CRLF and nothing else (RFC 9112 §2.2 allows a bare LF; we refuse it, because recipients differ about
 //! it). Names are tokens, values hold no control bytes but tab, a line never starts with white space (RFC 9112 §5.2).
 
-use crate::base::bytes::Span;
+use crate::base::bytes::{Span, within_ows};
 use memchr::memchr;
 
 /// One field line of a head, as spans of the buffer it was parsed from.
@@ -131,26 +131,35 @@ impl FieldSpan {
     #[inline]
     pub fn parse(buffer: &[u8], line: Span) -> Result<Self, FieldError> {
         let bytes = line.of(buffer);
-        if matches!(bytes.first(), Some(b' ' | b'\t')) {
-            return Err(FieldError::Folded);
+        // The name ends where its characters do: one pass finds the colon and judges what stands before it.
+        let colon = leading(&TOKEN, bytes);
+        if colon == 0 || bytes.get(colon) != Some(&b':') {
+            return Err(misnamed(bytes));
         }
-        let colon = memchr(b':', bytes).ok_or(FieldError::NoColon)?;
         let (name, rest) = bytes.split_at(colon);
-        if !is_token(name) {
-            return Err(FieldError::Name);
-        }
         let raw = rest.get(1..).unwrap_or_default();
         if !is_field_value(raw) {
             return Err(FieldError::Value);
         }
-        let value = crate::base::bytes::trim_ows(raw);
-        let lead = raw.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let value_start = line.start as usize + colon + 1 + if value.is_empty() { 0 } else { lead };
+        // Where there is nothing but white space, the value is the empty place after the colon.
+        let (start, end) = within_ows(raw);
+        let name_start = line.start as usize;
+        let raw_start = name_start + colon + 1;
         Ok(Self {
-            name: Span::new(line.start as usize, line.start as usize + colon),
-            value: Span::new(value_start, value_start + value.len()),
+            name: Span::new(name_start, name_start + colon),
+            value: Span::new(raw_start + start, raw_start + end),
             known: Known::of(name),
         })
+    }
+}
+
+/// Why a line does not begin with a name and a colon.
+#[cold]
+fn misnamed(line: &[u8]) -> FieldError {
+    match line.first() {
+        Some(b' ' | b'\t') => FieldError::Folded,
+        _ if memchr(b':', line).is_some() => FieldError::Name,
+        _ => FieldError::NoColon,
     }
 }
 
@@ -158,31 +167,34 @@ impl Known {
     /// Recognises a name, without case. The length decides first, so most names cost one jump.
     #[inline]
     pub fn of(name: &[u8]) -> Self {
-        let candidates: &[(&[u8], Self)] = match name.len() {
-            2 => &[(b"te", Self::HopByHop)],
-            4 => &[(b"host", Self::Host), (b"date", Self::Date)],
-            6 => &[(b"cookie", Self::Cookie), (b"expect", Self::Expect), (b"server", Self::Server)],
-            7 => &[(b"referer", Self::Referer), (b"upgrade", Self::Upgrade), (b"trailer", Self::HopByHop)],
-            9 => &[(b"x-real-ip", Self::XRealIp), (b"forwarded", Self::Forwarded)],
-            10 => {
-                &[(b"user-agent", Self::UserAgent), (b"connection", Self::Connection), (b"keep-alive", Self::HopByHop)]
-            }
-            13 => &[(b"authorization", Self::Authorization)],
-            14 => &[(b"content-length", Self::ContentLength), (b"http2-settings", Self::HopByHop)],
-            15 => &[(b"x-forwarded-for", Self::XForwardedFor)],
-            16 => &[
-                (b"x-forwarded-host", Self::XForwardedHost),
-                (b"x-forwarded-port", Self::XForwardedPort),
-                (b"proxy-connection", Self::HopByHop),
-            ],
-            17 => &[(b"transfer-encoding", Self::TransferEncoding), (b"x-forwarded-proto", Self::XForwardedProto)],
-            19 | 20 | 23 => return Self::identity(name),
-            _ => return Self::Other,
-        };
-        candidates
-            .iter()
-            .find(|(candidate, _)| name.eq_ignore_ascii_case(candidate))
-            .map_or(Self::Other, |(_, known)| *known)
+        match name.len() {
+            2 => among(name, [(b"te", Self::HopByHop)]),
+            4 => among(name, [(b"host", Self::Host), (b"date", Self::Date)]),
+            6 => among(name, [(b"cookie", Self::Cookie), (b"expect", Self::Expect), (b"server", Self::Server)]),
+            7 => among(name, [(b"referer", Self::Referer), (b"upgrade", Self::Upgrade), (b"trailer", Self::HopByHop)]),
+            9 => among(name, [(b"x-real-ip", Self::XRealIp), (b"forwarded", Self::Forwarded)]),
+            10 => among(
+                name,
+                [(b"user-agent", Self::UserAgent), (b"connection", Self::Connection), (b"keep-alive", Self::HopByHop)],
+            ),
+            13 => among(name, [(b"authorization", Self::Authorization)]),
+            14 => among(name, [(b"content-length", Self::ContentLength), (b"http2-settings", Self::HopByHop)]),
+            15 => among(name, [(b"x-forwarded-for", Self::XForwardedFor)]),
+            16 => among(
+                name,
+                [
+                    (b"x-forwarded-host", Self::XForwardedHost),
+                    (b"x-forwarded-port", Self::XForwardedPort),
+                    (b"proxy-connection", Self::HopByHop),
+                ],
+            ),
+            17 => among(
+                name,
+                [(b"transfer-encoding", Self::TransferEncoding), (b"x-forwarded-proto", Self::XForwardedProto)],
+            ),
+            19 | 20 | 23 => Self::identity(name),
+            _ => Self::Other,
+        }
     }
 
     /// The identity names also with `_`: CGI-like upstreams fold the two, so a twin would speak for the gateway.
@@ -194,36 +206,65 @@ impl Known {
     }
 }
 
+/// The candidate that `name` is, without case. All have the same length, so the comparison is a few wide words.
+#[inline]
+fn among<const BYTES: usize, const COUNT: usize>(name: &[u8], candidates: [(&[u8; BYTES], Known); COUNT]) -> Known {
+    let Ok(name) = <&[u8; BYTES]>::try_from(name) else { return Known::Other };
+    let lower = name.map(|byte| byte.to_ascii_lowercase());
+    candidates.into_iter().find(|(candidate, _)| **candidate == lower).map_or(Known::Other, |(_, known)| known)
+}
+
 /// Whether `bytes` is a non-empty token (RFC 9110 §5.6.2).
 #[inline]
 pub fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| TOKEN.get(usize::from(*byte)).is_some_and(|is| *is))
+    !bytes.is_empty() && leading(&TOKEN, bytes) == bytes.len()
 }
 
-/// Whether `bytes` may stand in a field value: no control byte but tab (RFC 9110 §5.5). Branch-free, so it vectorises.
+/// How many bytes of the table `bytes` begins with.
+#[inline]
+pub(super) fn leading(table: &[bool; 256], bytes: &[u8]) -> usize {
+    let is_foreign = |byte: &u8| !table.get(usize::from(*byte)).is_some_and(|is| *is);
+    bytes.iter().position(is_foreign).unwrap_or(bytes.len())
+}
+
+/// Whether `bytes` may stand in a field value: no control byte but tab (RFC 9110 §5.5).
+///
+/// In blocks of a fixed size, which become vector instructions; the last one overlaps the one before.
+#[inline]
+pub fn is_field_value(bytes: &[u8]) -> bool {
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let (blocks, _) = bytes.as_chunks::<16>();
+        return !has_control(last) && !blocks.iter().any(has_control);
+    }
+    match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) => !has_control(first) && !has_control(last),
+        _ => !bytes.iter().any(|byte| has_control(&[*byte])),
+    }
+}
+
+/// Whether any byte is a control byte other than tab. Branch-free, so it vectorises.
 #[inline]
 #[expect(clippy::needless_bitwise_bool, reason = "lazy operators are branches, which keep the loop from vectorising")]
-pub fn is_field_value(bytes: &[u8]) -> bool {
-    !bytes.iter().fold(false, |bad, byte| bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7f))
+fn has_control<const BYTES: usize>(block: &[u8; BYTES]) -> bool {
+    block.iter().fold(false, |bad, byte| bad | ((*byte < 0x20) & (*byte != b'\t')) | (*byte == 0x7f))
 }
 
-static TOKEN: [bool; 256] = token_table();
+static TOKEN: [bool; 256] = byte_table(b"!#$%&'*+-.^_`|~");
 
-const fn token_table() -> [bool; 256] {
+/// Letters, digits and `others`.
+pub(super) const fn byte_table(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0_usize;
+    #[allow(clippy::indexing_slicing, reason = "a constant evaluation cannot reach outside without failing the build")]
     while byte < 256 {
-        let is = matches!(byte as u8,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-            | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z');
-        #[allow(
-            clippy::indexing_slicing,
-            reason = "a constant evaluation cannot reach outside without failing the build"
-        )]
-        {
-            table[byte] = is;
-        }
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
         byte += 1;
+    }
+    let mut rest = others;
+    #[allow(clippy::indexing_slicing, reason = "as above")]
+    while let [other, after @ ..] = rest {
+        table[*other as usize] = true;
+        rest = after;
     }
     table
 }

@@ -1,5 +1,7 @@
 //! The characters of a `Host` value (RFC 3986 §3.2.2, RFC 9110 §7.2).
 
+use super::field::{byte_table, leading};
+
 /// Whether `value` is a plausible `host[:port]`: a name or IPv4 address of unreserved characters, sub-delimiters and
 /// percent signs, or a bracketed IP literal, then at most a decimal port. Userinfo, paths and commas are refused.
 pub fn is_authority(value: &[u8]) -> bool {
@@ -13,9 +15,9 @@ pub fn is_authority(value: &[u8]) -> bool {
             (clean, value.get(close + 1..).unwrap_or_default())
         }
         Some(_) => {
-            let end = memchr::memchr(b':', value).unwrap_or(value.len());
-            let (host, port) = value.split_at(end);
-            (!host.is_empty() && host.iter().copied().all(is_name_byte), port)
+            // Up to the port's colon, or to whatever does not belong into a name.
+            let end = leading(&NAME, value);
+            (end > 0, value.get(end..).unwrap_or_default())
         }
     };
     host_is_clean
@@ -26,13 +28,7 @@ pub fn is_authority(value: &[u8]) -> bool {
         }
 }
 
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
-        )
-}
+static NAME: [bool; 256] = byte_table(b"-._~%!$&'*+;=()");
 
 const PORT_DIGITS_MAX: usize = 5;
 

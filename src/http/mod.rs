@@ -8,6 +8,7 @@ pub mod field;
 pub mod framing;
 pub mod host;
 pub mod path;
+pub mod query;
 pub mod request;
 pub mod request_head;
 pub mod response_head;

@@ -5,7 +5,7 @@
 //! by one scan and not copied. Never panics; allocates only when the caller's scratch must grow.
 //! Fuzz target: `path`.
 
-use memchr::{memchr, memchr_iter, memchr2, memrchr};
+use memchr::{memchr, memchr2, memrchr};
 
 /// Where the normal form of a path is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,14 +65,25 @@ pub fn normalise(raw: &[u8], scratch: &mut Vec<u8>) -> Result<Normalised, PathEr
 }
 
 /// Whether an absolute path holds no escape, no fragment, no empty segment and no dot segment.
+///
+/// By hand: paths are short, and a search for each of these would cost more to start than the whole pass.
 fn is_normal(path: &[u8]) -> bool {
-    if memchr2(b'%', b'#', path).is_some() {
-        return false;
+    let mut is_segment_start = false;
+    let mut rest = path;
+    while let [byte, after @ ..] = rest {
+        let is_odd = match byte {
+            b'%' | b'#' => true,
+            b'/' => is_segment_start,
+            b'.' => is_segment_start && matches!(after, [] | [b'/', ..] | [b'.'] | [b'.', b'/', ..]),
+            _ => false,
+        };
+        if is_odd {
+            return false;
+        }
+        is_segment_start = *byte == b'/';
+        rest = after;
     }
-    memchr_iter(b'/', path).all(|slash| {
-        let segment = path.get(slash + 1..).unwrap_or_default();
-        !matches!(segment, [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..])
-    })
+    true
 }
 
 fn rewrite(path: &[u8], scratch: &mut Vec<u8>) -> Result<(), PathError> {

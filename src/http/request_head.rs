@@ -17,6 +17,8 @@ pub struct RequestHead {
     pub method: Span,
     /// Path and query as sent; empty for `http://host`, which means `/`.
     pub target: Span,
+    /// Whether there is a query, if only an empty one.
+    pub has_query: bool,
     /// The authority of an absolute-form target; it replaces `Host` (RFC 9112 §3.2.2).
     pub authority: Option<Span>,
     /// The value of `Host`; empty if HTTP/1.0 sent none.
@@ -39,6 +41,7 @@ pub struct RequestHead {
     pub end: usize,
     lines: Lines,
     framing_fields: FramingFields,
+    connection: Connection,
     state: State,
 }
 
@@ -192,8 +195,12 @@ impl RequestHead {
     fn take_target(&mut self, buffer: &[u8], target: &[u8]) -> Result<(), HeadError> {
         // Bytes from 0x80 up are passed on as nginx does; every consumer of the path treats it as bytes.
         // A fragment has no place in a target (RFC 9112 §3.2); upstreams differ about what follows the `#`.
-        if target.iter().any(|byte| *byte <= 0x20 || matches!(byte, 0x7f | b'#')) {
-            return Err(HeadError::Target);
+        for byte in target {
+            match byte {
+                0..=0x20 | 0x7f | b'#' => return Err(HeadError::Target),
+                b'?' => self.has_query = true,
+                _ => {}
+            }
         }
         if target.first() == Some(&b'/') {
             return Ok(());
@@ -233,6 +240,7 @@ impl RequestHead {
                 self.expects_continue = true;
             }
             Known::ContentLength | Known::TransferEncoding => self.framing_fields.take(buffer, field)?,
+            Known::Connection => self.connection.take(buffer, field).ok_or(HeadError::ConnectionOptions)?,
             _ => {}
         }
         Ok(())
@@ -249,7 +257,7 @@ impl RequestHead {
         }
         // HTTP/1.0 clients cannot read an interim answer (RFC 9110 §10.1.1).
         self.expects_continue &= self.minor_version == 1;
-        let connection = Connection::of(buffer, &self.fields).ok_or(HeadError::ConnectionOptions)?;
+        let connection = self.connection;
         self.keep_alive = !connection.close && (self.minor_version == 1 || connection.keep_alive);
         self.nominates = connection.nominates;
         self.websocket = connection.upgrade
@@ -300,33 +308,27 @@ pub struct Connection {
     pub upgrade: bool,
     /// Any other name.
     pub nominates: bool,
+    count: usize,
 }
 
 impl Connection {
-    /// Reads every `Connection` line.
+    /// Takes one field line into account.
     ///
-    /// `None` if there are more than [`CONNECTION_OPTIONS_MAX`] options: each of them is compared with each field.
-    pub fn of(buffer: &[u8], fields: &[FieldSpan]) -> Option<Self> {
-        let mut connection = Self::default();
-        let mut count = 0;
-        for field in fields.iter().filter(|field| field.known == Known::Connection) {
-            for option in options(field.value.of(buffer)) {
-                count += 1;
-                if count > CONNECTION_OPTIONS_MAX {
-                    return None;
-                }
-                if option.eq_ignore_ascii_case(b"close") {
-                    connection.close = true;
-                } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                    connection.keep_alive = true;
-                } else if option.eq_ignore_ascii_case(b"upgrade") {
-                    connection.upgrade = true;
-                } else {
-                    connection.nominates = true;
-                }
+    /// `None` if there are more than [`CONNECTION_OPTIONS_MAX`] options by now: each of them is compared with each field.
+    pub fn take(&mut self, buffer: &[u8], field: &FieldSpan) -> Option<()> {
+        for option in options(field.value.of(buffer)) {
+            self.count += 1;
+            if self.count > CONNECTION_OPTIONS_MAX {
+                return None;
+            }
+            match option.len() {
+                5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
+                10 if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
+                7 if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+                _ => self.nominates = true,
             }
         }
-        Some(connection)
+        Some(())
     }
 }
 

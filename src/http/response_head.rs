@@ -4,7 +4,7 @@
 //! speak for the gateway to the next client on the connection. Bench: `http/response_head`; fuzz
 //! target: `response_head`.
 
-use super::field::{FieldError, FieldSpan, Lines};
+use super::field::{FieldError, FieldSpan, Known, Lines};
 use super::framing::{Framing, FramingError, FramingFields};
 use super::request_head::{Connection, Progress};
 use crate::base::bytes::{Span, decimal};
@@ -28,6 +28,7 @@ pub struct ResponseHead {
     pub end: usize,
     lines: Lines,
     framing_fields: FramingFields,
+    connection: Connection,
     minor_version: Option<u8>,
 }
 
@@ -81,11 +82,17 @@ impl ResponseHead {
                 self.status_line(buffer, line)?;
             } else if line.is_empty() {
                 self.end = self.lines.line_start;
-                self.finish(buffer, to_head)?;
+                self.finish(to_head)?;
                 return Ok(Progress::Complete);
             } else {
                 let field = FieldSpan::parse(buffer, line)?;
-                self.framing_fields.take(buffer, &field)?;
+                match field.known {
+                    Known::ContentLength | Known::TransferEncoding => self.framing_fields.take(buffer, &field)?,
+                    Known::Connection => {
+                        self.connection.take(buffer, &field).ok_or(ResponseError::ConnectionOptions)?;
+                    }
+                    _ => {}
+                }
                 self.fields.push(field);
             }
         }
@@ -117,13 +124,13 @@ impl ResponseHead {
         Ok(())
     }
 
-    fn finish(&mut self, buffer: &[u8], to_head: bool) -> Result<(), ResponseError> {
+    fn finish(&mut self, to_head: bool) -> Result<(), ResponseError> {
         let minor = self.minor_version.unwrap_or(0);
         let declared = self.framing_fields.declared(minor)?;
         // RFC 9112 §6.3: these never have a body, whatever their fields say.
         let is_bodiless = to_head || self.status < 200 || matches!(self.status, 204 | 304);
         self.framing = if is_bodiless { Framing::None } else { declared.unwrap_or(Framing::ToClose) };
-        let connection = Connection::of(buffer, &self.fields).ok_or(ResponseError::ConnectionOptions)?;
+        let connection = self.connection;
         self.keep_alive =
             !connection.close && (minor == 1 || connection.keep_alive) && self.framing != Framing::ToClose;
         self.nominates = connection.nominates;

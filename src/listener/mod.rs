@@ -9,6 +9,7 @@ use crate::worker::guard::guarded;
 use crate::worker::state::State;
 use monoio::net::TcpListener;
 use socket2::{Domain, Protocol, Socket, Type};
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -73,28 +74,24 @@ impl Shutdown {
     }
 }
 
-/// Accepts on `listener` until shut down. `None` if the socket cannot be used, which is logged.
-pub fn start(state: Rc<State>, listener: std::net::TcpListener) -> Option<Shutdown> {
-    let prepared = || {
-        let handle = Socket::from(listener.try_clone()?);
-        let local = listener.local_addr()?;
-        Ok::<_, io::Error>((Shutdown(handle), TcpListener::from_std(listener)?, local))
-    };
-    match prepared() {
-        Ok((shutdown, listener, local)) => {
-            monoio::spawn(accept(state, listener, local, Rc::new(Busy::new(session::serve_busy))));
-            Some(shutdown)
-        }
-        Err(error) => {
-            tracing::error!(%error, "a listening socket cannot be used");
-            None
-        }
-    }
+/// Accepts on `listener` until shut down.
+///
+/// # Errors
+///
+/// When the socket cannot be used: out of descriptors, most likely.
+pub fn start(state: Rc<State>, listener: std::net::TcpListener) -> io::Result<Shutdown> {
+    let shutdown = Shutdown(Socket::from(listener.try_clone()?));
+    let local = listener.local_addr()?;
+    let listener = TcpListener::from_std(listener)?;
+    let shared = Rc::clone(&state);
+    let busy = Busy::new(move |desk| session::serve_busy(Rc::clone(&shared), desk));
+    monoio::spawn(accept(state, listener, local, Rc::new(busy)));
+    Ok(shutdown)
 }
 
 async fn accept<F>(state: Rc<State>, listener: TcpListener, bound: SocketAddr, busy: Rc<Busy<F>>)
 where
-    F: Future<Output = Option<Conn>> + 'static,
+    F: Future<Output = Infallible> + 'static,
 {
     loop {
         match listener.accept().await {
@@ -122,7 +119,7 @@ where
 
 async fn connection<F>(state: Rc<State>, conn: Conn, client: Client, busy: Rc<Busy<F>>)
 where
-    F: Future<Output = Option<Conn>>,
+    F: Future<Output = Infallible>,
 {
     state.cells.accepted.add(1);
     state.cells.connections.add(1);

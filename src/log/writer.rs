@@ -59,6 +59,12 @@ impl Writer {
         Self(Some(Line { batch, batch_bytes, writer, to_log, recycled, counters }))
     }
 
+    /// Whether records go anywhere: if not, none needs to be made.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Copies `record` into the current batch; sends the batch first if the record does not fit. Never waits.
     #[inline]
     pub fn push(&mut self, record: &Record<'_>) {
@@ -184,6 +190,7 @@ mod tests {
     #[test]
     fn a_writer_that_is_off_takes_everything() {
         let mut writer = Writer::off();
+        assert!(!writer.is_on());
         writer.push(&samples::proxied());
         writer.flush();
     }

@@ -75,8 +75,8 @@ impl Conn {
     }
 
     /// Writes all of `buffer`; `wait` bounds each step towards that.
-    pub async fn write_all(&mut self, buffer: Vec<u8>, wait: Duration) -> Lent<()> {
-        write_to(&mut self.stream, &self.watched, buffer, wait).await
+    pub fn write_all(&mut self, buffer: Vec<u8>, wait: Duration) -> impl Future<Output = Lent<()>> {
+        write_to(&mut self.stream, &self.watched, buffer, wait)
     }
 
     /// Whether an idle connection has been closed, or has sent something nobody asked for.
@@ -135,15 +135,16 @@ impl ReadBytes for ReadHalf {
 impl ReadHalf {
     /// As [`ReadBytes::read`], for as long as it takes; see [`WriteHalf::expect_answer`].
     pub async fn listen(&mut self, buffer: Vec<u8>) -> Lent<usize> {
-        let (result, buffer) = append(&mut self.1, buffer).await;
-        (settle(self.0.disarm(), result), buffer)
+        let (start, end) = (buffer.len(), buffer.capacity());
+        let (result, slice) = self.1.read(buffer.slice_mut(start..end)).await;
+        (settle(self.0.disarm(), result), slice.into_inner())
     }
 }
 
 impl WriteHalf {
     /// Writes all of `buffer`; `wait` bounds each step towards that.
-    pub async fn write_all(&mut self, buffer: Vec<u8>, wait: Duration) -> Lent<()> {
-        write_to(&mut self.1, &self.0, buffer, wait).await
+    pub fn write_all(&mut self, buffer: Vec<u8>, wait: Duration) -> impl Future<Output = Lent<()>> {
+        write_to(&mut self.1, &self.0, buffer, wait)
     }
 
     /// Gives the other half's [`ReadHalf::listen`] this much longer.
@@ -152,16 +153,12 @@ impl WriteHalf {
     }
 }
 
+/// The operations themselves. They nest no future of ours: each level would be copied into the one above it.
 async fn read_from(stream: &mut impl AsyncReadRent, watched: &Watched, buffer: Vec<u8>, wait: Duration) -> Lent<usize> {
     watched.arm(Direction::Read, wait);
-    let (result, buffer) = append(stream, buffer).await;
-    (settle(watched.disarm(), result), buffer)
-}
-
-async fn append(stream: &mut impl AsyncReadRent, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
     let (start, end) = (buffer.len(), buffer.capacity());
     let (result, slice) = stream.read(buffer.slice_mut(start..end)).await;
-    (result, slice.into_inner())
+    (settle(watched.disarm(), result), slice.into_inner())
 }
 
 async fn write_to(

@@ -116,9 +116,10 @@ impl Watch {
 impl Watched {
     /// Starts a wait; an earlier one is forgotten.
     pub fn arm(&self, direction: Direction, wait: Duration) {
-        let wait_us = wait.as_micros().min(u128::from(NEVER / 2)) as u64;
+        // Not `as_micros`, whose 128 bits cost more than the rest of this.
+        let wait_us = wait.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(wait.subsec_micros()));
         // The last tick may be one tick ago; counting from it alone could end the wait early.
-        let deadline_us = self.watch.ticked_us.get().saturating_add(wait_us).saturating_add(TICK.as_micros() as u64);
+        let deadline_us = self.watch.ticked_us.get().saturating_add(TICK_US).saturating_add(wait_us).min(NEVER - 1);
         self.update(|slot| {
             slot.deadline_us = deadline_us;
             slot.direction = direction;
@@ -168,6 +169,7 @@ impl Drop for Watched {
 
 /// How often deadlines are looked at.
 pub const TICK: Duration = Duration::from_millis(50);
+const TICK_US: u64 = TICK.as_micros() as u64;
 const NEVER: u64 = u64::MAX;
 
 #[cfg(test)]

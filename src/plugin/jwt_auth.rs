@@ -7,8 +7,9 @@
 
 mod credential;
 mod report;
+pub(super) mod sign;
 
-pub use credential::decode_secret;
+pub use credential::{Rules, decode_secret};
 
 use super::{Answer, AuthType, Context, Phase, Plugin, PluginType, Side, Verdict};
 use crate::auth::consumer::Identity;

@@ -18,6 +18,7 @@ pub mod filter;
 pub mod jwt_auth;
 pub mod limit_count;
 pub mod meta;
+pub mod public_api;
 pub mod registry;
 mod response_fields;
 
@@ -57,7 +58,8 @@ pub enum Verdict {
     Respond(Arc<Answer>),
 }
 
-/// An answer of the gateway itself, rendered when the configuration was compiled.
+/// An answer of the gateway itself, rendered when the configuration was compiled; by an endpoint of the gateway's own,
+/// when it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// Status code.
@@ -122,6 +124,13 @@ impl Edits {
     }
 }
 
+/// What the configuration file says about plugins: process-wide, read once at start, for the control side alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// `ringgate.jwt`.
+    pub jwt_auth: jwt_auth::Rules,
+}
+
 /// On which objects a configuration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -176,8 +185,9 @@ pub struct AuthType {
     pub lookup_attribute: &'static str,
     /// Paths of attributes that hold secrets.
     pub encrypted_fields: &'static [&'static str],
-    /// Fills in what an Admin API write may leave out (jwt-auth's generated secret, spec/jwt-auth §9.1).
-    pub complete: fn(&mut Value),
+    /// Fills in what an Admin API write may leave out (jwt-auth's generated secret, spec/jwt-auth §9.1), or refuses
+    /// what the rules ask for and it has not. Not asked about what is stored already.
+    pub complete: fn(&mut Value, Rules) -> Result<(), String>,
     /// Builds the consumer side.
-    pub build_credential: fn(&Value) -> Result<crate::auth::consumer::AuthMaterial, String>,
+    pub build_credential: fn(&Value, Rules) -> Result<crate::auth::consumer::AuthMaterial, String>,
 }

@@ -1,9 +1,9 @@
 //! Every plugin ringgate has, highest priority first.
 
-use super::{PluginType, jwt_auth, limit_count};
+use super::{PluginType, jwt_auth, limit_count, public_api};
 
 /// All plugin types, highest priority first.
-pub static PLUGINS: &[&PluginType] = &[&jwt_auth::TYPE, &limit_count::TYPE];
+pub static PLUGINS: &[&PluginType] = &[&jwt_auth::TYPE, &limit_count::TYPE, &public_api::TYPE];
 
 /// The plugin called `name`.
 pub fn find(name: &str) -> Option<&'static PluginType> {

@@ -2,6 +2,7 @@
 
 use crate::auth::consumer::Identity;
 use crate::base::clock::Now;
+use crate::http::path::split_target;
 use crate::http::request::Request;
 use crate::http::request_head::RequestHead;
 use crate::http::response_head::ResponseHead;
@@ -106,7 +107,8 @@ impl Exchange {
     pub fn request<'a>(&'a self, buffer: &'a [u8], client: Client) -> Request<'a> {
         let raw_target = self.raw_target(buffer);
         let raw_host = self.raw_host(buffer);
-        let (raw_path, query) = crate::http::path::split_target(raw_target);
+        // The head has no fragment: without a query, all of it is path.
+        let (raw_path, query) = if self.head.has_query { split_target(raw_target) } else { (raw_target, &[][..]) };
         Request {
             buffer,
             field_spans: &self.head.fields,

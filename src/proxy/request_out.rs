@@ -1,13 +1,12 @@
 //! The request head that goes upstream (spec/routing-and-upstreams §7): rendered once per try, into one buffer.
 
 use super::exchange::{Client, Exchange};
-use crate::base::bytes::push_decimal;
+use crate::base::bytes::{push_address, push_decimal};
 use crate::http::field::Known;
 use crate::http::framing::Framing;
 use crate::http::request_head::is_nominated;
 use crate::upstream::{Node, PassHost, Upstream};
 use crate::worker::settings::Settings;
-use std::io::Write;
 
 /// Appends the head of the request in `buffer` for a try at `node`.
 pub fn push_request_head(
@@ -65,14 +64,12 @@ fn push_forwarded(out: &mut Vec<u8>, exchange: &Exchange, buffer: &[u8], client:
     let peer = client.peer.ip();
     let trust = settings.trusted_addresses.as_ref().map(|list| list.iter().any(|network| network.contains(&peer)));
     let inbound = |known| {
-        let fields = &exchange.head.fields;
-        let field = fields.iter().find(|field| field.known == known);
-        field.filter(|_| trust == Some(true)).map(|field| field.value.of(buffer))
+        let fields = if trust == Some(true) { exchange.head.fields.as_slice() } else { &[] };
+        fields.iter().find(|field| field.known == known).map(|field| field.value.of(buffer))
     };
     out.extend_from_slice(b"X-Real-IP: ");
     let address_start = out.len();
-    // Writing to a vector cannot fail.
-    let _ = write!(out, "{}", exchange.remote_addr.unwrap_or(peer));
+    push_address(out, exchange.remote_addr.unwrap_or(peer));
     let address_end = out.len();
     out.extend_from_slice(b"\r\nX-Forwarded-For: ");
     if trust != Some(false) {
@@ -82,24 +79,30 @@ fn push_forwarded(out: &mut Vec<u8>, exchange: &Exchange, buffer: &[u8], client:
         }
     }
     out.extend_from_within(address_start..address_end);
-    out.extend_from_slice(b"\r\n");
-    let raw_host = exchange.raw_host(buffer);
-    push_line(out, b"X-Forwarded-Proto", inbound(Known::XForwardedProto).unwrap_or(b"http"));
-    push_line(out, b"X-Forwarded-Host", inbound(Known::XForwardedHost).unwrap_or(raw_host));
-    if let Some(port) = inbound(Known::XForwardedPort).or_else(|| port_of(raw_host)) {
-        push_line(out, b"X-Forwarded-Port", port);
-    } else {
-        out.extend_from_slice(b"X-Forwarded-Port: ");
-        push_decimal(out, u64::from(client.local.port()));
-        out.extend_from_slice(b"\r\n");
+    match inbound(Known::XForwardedProto) {
+        None => out.extend_from_slice(b"\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: "),
+        Some(scheme) => {
+            out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
+            out.extend_from_slice(scheme);
+            out.extend_from_slice(b"\r\nX-Forwarded-Host: ");
+        }
     }
+    let raw_host = exchange.raw_host(buffer);
+    out.extend_from_slice(inbound(Known::XForwardedHost).unwrap_or(raw_host));
+    out.extend_from_slice(b"\r\nX-Forwarded-Port: ");
+    match inbound(Known::XForwardedPort).or_else(|| port_of(raw_host)) {
+        Some(port) => out.extend_from_slice(port),
+        None => push_decimal(out, u64::from(client.local.port())),
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 fn port_of(host: &[u8]) -> Option<&[u8]> {
-    let colon = memchr::memrchr(b':', host)?;
+    // A port is short: looking from the end by hand is quicker than starting a search.
+    let colon = host.iter().rposition(|byte| *byte == b':')?;
+    let port = host.get(colon + 1..).unwrap_or_default();
     // In a bare IPv6 literal the last colon is part of the address.
-    let is_inside_brackets = memchr::memrchr(b']', host).is_some_and(|bracket| bracket > colon);
-    host.get(colon + 1..).filter(|port| !is_inside_brackets && !port.is_empty())
+    (!port.is_empty() && !port.contains(&b']')).then_some(port)
 }
 
 /// Copies the client's own lines, without those that end at this hop, that the gateway writes itself, or that a

@@ -105,9 +105,10 @@ pub fn push_answer(
 }
 
 fn push_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
+    // Always three digits: heads with others are refused.
+    let digit = |value: u16| b'0' + (value % 10) as u8;
     out.extend_from_slice(b"HTTP/1.1 ");
-    push_decimal(out, u64::from(status));
-    out.push(b' ');
+    out.extend_from_slice(&[digit(status / 100), digit(status / 10), digit(status), b' ']);
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
 }

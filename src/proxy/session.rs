@@ -5,7 +5,7 @@ use super::exchange::{Client, Exchange};
 use super::forward::{Ended, forward};
 use super::phases::{Decision, decide};
 use super::response_out::push_answer;
-use crate::base::clock::{Now, monotonic_us};
+use crate::base::clock::monotonic_us;
 use crate::http::field::Known;
 use crate::http::framing::Framing;
 use crate::http::request_head::{HeadError, Progress};
@@ -13,17 +13,18 @@ use crate::log::record::Record;
 use crate::net::Conn;
 use crate::net::conn::ReadBytes;
 use crate::plugin::Answer;
-use crate::worker::slots::Slots;
+use crate::worker::slots::{Desk, Slots};
 use crate::worker::state::State;
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Serves one connection until either side ends it. `busy` holds the futures of connections that are being served.
+/// Serves one connection until either side ends it. `busy` holds the futures that serve connections that are busy.
 pub async fn serve<F>(state: Rc<State>, conn: Conn, client: Client, busy: &Busy<F>)
 where
-    F: Future<Output = Option<Conn>>,
+    F: Future<Output = Infallible>,
 {
     let mut conn = conn;
     let mut wait = state.settings.timeouts.head;
@@ -37,47 +38,34 @@ where
         if readable.is_err() {
             return;
         }
-        let served = busy.slots.run(|| (busy.serve)(Rc::clone(&state), conn, client)).await;
-        let Some(back) = served else { return };
+        let Some(back) = busy.run((conn, client)).await else { return };
         conn = back;
         wait = state.settings.timeouts.keepalive;
     }
 }
 
-/// Where connections are while they are busy: a worker's slots, and what runs in them ([`serve_busy`]).
-#[derive(Debug)]
-pub struct Busy<F> {
-    slots: Slots<F>,
-    serve: fn(Rc<State>, Conn, Client) -> F,
-}
+/// Where connections are while they are busy: slots whose futures are [`serve_busy`].
+pub type Busy<F> = Slots<F, (Conn, Client), Option<Conn>>;
 
-impl<F: Future> Busy<F> {
-    /// Slots for `serve`.
-    pub fn new(serve: fn(Rc<State>, Conn, Client) -> F) -> Self {
-        Self { slots: Slots::new(), serve }
-    }
-}
-
-/// Serves requests for as long as bytes of another one are at hand; gives the connection back when it is idle, and
-/// nothing when it is over.
-pub async fn serve_busy(state: Rc<State>, mut conn: Conn, client: Client) -> Option<Conn> {
-    let mut buffer = state.buffers.head();
-    let next = loop {
-        let mut exchange = state.exchange();
-        let next = serve_one(&state, &mut exchange, &mut conn, client, &mut buffer).await;
-        state.recycle(exchange);
-        if next != Next::Request || buffer.is_empty() {
-            break next;
-        }
-    };
-    state.buffers.give(buffer);
-    match next {
-        Next::Request => Some(conn),
-        Next::Close => None,
-        Next::Linger => {
+/// Serves one busy connection after another. On each, requests for as long as bytes of another one are at hand; gives
+/// the connection back when it is idle, and nothing when it is over.
+pub async fn serve_busy(state: Rc<State>, desk: Rc<Desk<(Conn, Client), Option<Conn>>>) -> Infallible {
+    loop {
+        let (mut conn, client) = desk.job().await;
+        let mut buffer = state.buffers.head();
+        let next = loop {
+            let mut exchange = state.exchange();
+            let next = serve_one(&state, &mut exchange, &mut conn, client, &mut buffer).await;
+            state.recycle(exchange);
+            if next != Next::Request || buffer.is_empty() {
+                break next;
+            }
+        };
+        state.buffers.give(buffer);
+        if next == Next::Linger {
             Box::pin(linger(&state, &mut conn)).await;
-            None
         }
+        desk.done((next == Next::Request).then_some(conn));
     }
 }
 
@@ -234,7 +222,7 @@ async fn read_head(
     exchange.started_us = 0;
     loop {
         if !buffer.is_empty() {
-            exchange.now = Now::read();
+            exchange.now = state.clock.now();
             let now_us = exchange.now.monotonic_us;
             if exchange.started_us == 0 {
                 exchange.started_us = now_us;
@@ -285,15 +273,28 @@ async fn linger(state: &State, conn: &mut Conn) {
     state.buffers.give(buffer);
 }
 
-/// Leaves the request's record, then moves the next request's bytes to the front.
+/// Leaves the request's record, if there is a log, then moves the next request's bytes to the front.
 fn log(state: &State, exchange: &Exchange, buffer: &mut Vec<u8>, client: Client) {
+    let mut log = state.log.borrow_mut();
+    if log.is_on() {
+        log.push(&record(exchange, buffer, client));
+    }
+    let end = exchange.head.end;
+    if end >= buffer.len() {
+        buffer.clear();
+    } else {
+        buffer.drain(..end);
+    }
+}
+
+fn record<'a>(exchange: &'a Exchange, buffer: &'a [u8], client: Client) -> Record<'a> {
     let now = exchange.now.at(monotonic_us());
     let head = &exchange.head;
     let field = |known| {
         let found = head.fields.iter().find(|field| field.known == known);
         found.map(|field| field.value.of(buffer)).unwrap_or_default()
     };
-    state.log.borrow_mut().push(&Record {
+    Record {
         unix_us: now.unix_us,
         request_us: now.monotonic_us.saturating_sub(exchange.started_us),
         client: SocketAddr::new(exchange.remote_addr.unwrap_or(client.peer.ip()), client.peer.port()),
@@ -310,11 +311,6 @@ fn log(state: &State, exchange: &Exchange, buffer: &mut Vec<u8>, client: Client)
         route_id: &exchange.route_id,
         service_id: &exchange.service_id,
         consumer: exchange.identity.as_ref().map_or(b"", |identity| identity.username.as_bytes()),
-    });
-    if head.end >= buffer.len() {
-        buffer.clear();
-    } else {
-        buffer.drain(..head.end);
     }
 }
 

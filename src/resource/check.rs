@@ -3,7 +3,7 @@
 use super::kind::{Kind, Naming};
 use super::plugins::{self, Holder};
 use super::{Id, Refusal, State, consumer, credential};
-use crate::plugin::{limit_count, registry};
+use crate::plugin::{Rules, limit_count, registry};
 use crate::schema::is_reference;
 use serde_json::{Map, Value};
 
@@ -46,6 +46,8 @@ pub struct Subject<'a> {
     pub parent: Option<&'a str>,
     /// The name asked for outside the object, if any.
     pub id: Option<&'a str>,
+    /// What the configuration file says about plugins.
+    pub rules: Rules,
 }
 
 impl Subject<'_> {
@@ -59,7 +61,7 @@ impl Subject<'_> {
                 Check::Schema => self.schema(object)?,
                 Check::Refers(reference) => self.refers(state, object, reference)?,
                 Check::Plugins(holder) => {
-                    plugins::check(object, *holder)?;
+                    plugins::check(object, *holder, self.rules)?;
                     self.groups(state, object, *holder)?;
                 }
                 Check::AuthKeys => self.auth_keys(state, object)?,

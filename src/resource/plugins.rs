@@ -2,7 +2,7 @@
 
 use super::fields;
 use super::kind::Document;
-use crate::plugin::{PluginType, Side, registry};
+use crate::plugin::{PluginType, Rules, Side, registry};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
@@ -18,7 +18,7 @@ pub enum Holder {
 }
 
 /// Checks the `plugins` of `object`, in the order they were sent, and lets authentication plugins complete theirs.
-pub(super) fn check(object: &mut Map<String, Value>, holder: Holder) -> Result<(), String> {
+pub(super) fn check(object: &mut Map<String, Value>, holder: Holder, rules: Rules) -> Result<(), String> {
     let prefix = prefix(holder);
     let Some(Value::Object(plugins)) = object.get_mut("plugins") else { return Ok(()) };
     for (name, conf) in plugins {
@@ -26,7 +26,7 @@ pub(super) fn check(object: &mut Map<String, Value>, holder: Holder) -> Result<(
             return Err(format!("{prefix}invalid plugin conf {conf} for plugin [{name}]"));
         }
         let plugin = registry::find(name).ok_or_else(|| format!("{prefix}unknown plugin [{name}]"))?;
-        one(plugin, conf, holder).map_err(|text| refused(name, holder, &text))?;
+        one(plugin, conf, holder, rules).map_err(|text| refused(name, holder, &text))?;
         filter(conf).map_err(|text| format!("{prefix}{text}"))?;
         if holder == Holder::Credential && plugin.auth.is_none() {
             return Err("only supports auth type plugins in consumer credential".to_owned());
@@ -44,14 +44,14 @@ fn prefix(holder: Holder) -> &'static str {
     if holder == Holder::Route { "" } else { "invalid plugins configuration: " }
 }
 
-fn one(plugin: &PluginType, conf: &mut Value, holder: Holder) -> Result<(), String> {
+fn one(plugin: &PluginType, conf: &mut Value, holder: Holder, rules: Rules) -> Result<(), String> {
     if let Some(meta) = conf.get("_meta") {
         META.check(meta)
             .and_then(|()| supported(meta))
             .map_err(|inner| format!("property \"_meta\" validation failed: {inner}"))?;
     }
     let side = if holder != Holder::Route && plugin.auth.is_some() { Side::Consumer } else { Side::Route };
-    match conf_of_side(plugin, conf, side) {
+    match conf_of_side(plugin, conf, side, rules) {
         // It never runs, so it may be anything: that is how a broken one is switched off.
         Err(_) if is_disabled(conf) => Ok(()),
         verdict => verdict,
@@ -70,13 +70,13 @@ fn filter(conf: &Value) -> Result<(), String> {
     }
 }
 
-fn conf_of_side(plugin: &PluginType, conf: &mut Value, side: Side) -> Result<(), String> {
+fn conf_of_side(plugin: &PluginType, conf: &mut Value, side: Side, rules: Rules) -> Result<(), String> {
     match document(plugin.name, side) {
         Some(document) => document.check(conf)?,
         None => return Err("no schema".to_owned()),
     }
     if let (Side::Consumer, Some(auth)) = (side, &plugin.auth) {
-        (auth.complete)(conf);
+        (auth.complete)(conf, rules)?;
     }
     (plugin.check)(conf, side)
 }
@@ -139,8 +139,12 @@ mod tests {
     use super::*;
 
     fn checked(holder: Holder, plugins: &Value) -> Result<Value, String> {
+        checked_by(Rules::default(), holder, plugins)
+    }
+
+    fn checked_by(rules: Rules, holder: Holder, plugins: &Value) -> Result<Value, String> {
         let mut object = Map::from_iter([("plugins".to_owned(), plugins.clone())]);
-        check(&mut object, holder).map(|()| object.remove("plugins").unwrap())
+        check(&mut object, holder, rules).map(|()| object.remove("plugins").unwrap())
     }
 
     #[test]
@@ -183,6 +187,20 @@ mod tests {
         let completed = checked(Holder::Credential, &sent).unwrap();
         assert_eq!(completed["jwt-auth"]["secret"].as_str().map(str::len), Some(44), "{completed}");
         assert_eq!(checked(Holder::Route, &sent).as_ref(), Ok(&sent));
+    }
+
+    #[test]
+    fn a_missing_secret_is_refused_where_the_rules_ask_for_one() {
+        let strict = Rules { jwt_auth: crate::plugin::jwt_auth::Rules { require_secret: true, sign_x5c: false } };
+        let sent = json!({"jwt-auth": {"key": "k"}});
+        assert_eq!(
+            checked_by(strict, Holder::Credential, &sent).unwrap_err(),
+            "invalid plugins configuration: failed to check the configuration of plugin jwt-auth err: property \"secret\" \
+             is required when using HS based algorithms"
+        );
+        assert_eq!(checked_by(strict, Holder::Route, &sent).as_ref(), Ok(&sent));
+        let off = json!({"jwt-auth": {"key": "k", "_meta": {"disable": true}}});
+        assert_eq!(checked_by(strict, Holder::Consumer, &off).as_ref(), Ok(&off));
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn state() -> Memory {
 
 fn judge_at(directory: &str, parent: Option<&str>, id: Option<&str>, object: &Value) -> String {
     let kind = Kind::in_directory(directory).unwrap();
-    let subject = Subject { kind, prefix: PREFIX, parent, id };
+    let subject = Subject { kind, prefix: PREFIX, parent, id, rules: crate::plugin::Rules::default() };
     let mut object: Map<String, Value> = object.as_object().unwrap().clone();
     match subject.check(&state(), &mut object) {
         Ok(_) => "ok".to_owned(),

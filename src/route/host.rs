@@ -79,7 +79,8 @@ fn without_port(host: &[u8]) -> &[u8] {
         Some(b'[') => memchr(b']', host).unwrap_or(0),
         _ => 0,
     };
-    let colon = host.get(literal..).and_then(|rest| memchr(b':', rest));
+    // A host is short: a pass by hand is over before a search has begun.
+    let colon = host.get(literal..).and_then(|rest| rest.iter().position(|byte| *byte == b':'));
     colon.and_then(|colon| host.get(..literal + colon)).unwrap_or(host)
 }
 

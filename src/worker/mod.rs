@@ -86,8 +86,10 @@ fn run(plan: Plan, on_end: impl FnOnce(End)) {
     };
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         driver::run(kind, || async {
-            let cut_off = serve(plan).await;
-            report(End::Drained { cut_off });
+            report(match serve(plan).await {
+                Ok(cut_off) => End::Drained { cut_off },
+                Err(error) => End::Broken(error.to_string()),
+            });
             // Operations may still be in flight, and the kernel writes into their buffers: the runtime is never
             // dropped, the process ends around it.
             std::future::pending::<()>().await;
@@ -101,21 +103,22 @@ fn run(plan: Plan, on_end: impl FnOnce(End)) {
 }
 
 /// Serves until told to stop; returns the connections that were still open when the drain's time was up.
-async fn serve(plan: Plan) -> usize {
-    if let Err(error) = set_blocking_mode(&plan) {
-        tracing::error!(worker = plan.index, %error, "cannot prepare the worker's sockets");
-    }
+///
+/// Fails if a socket cannot be used: a worker that does not listen, or hears of no change, must not seem to serve.
+async fn serve(plan: Plan) -> std::io::Result<usize> {
+    set_blocking_mode(&plan)?;
+    let doorbell = monoio::net::UnixStream::from_std(plan.doorbell)?;
     let seed = (plan.index as u64 + 1).wrapping_mul(Now::read().unix_us | 1);
     let state = Rc::new(State::new(plan.settings, plan.mailbox, plan.cells, plan.log, seed));
-    let listening: Vec<listener::Shutdown> =
-        plan.listeners.into_iter().filter_map(|listener| listener::start(Rc::clone(&state), listener)).collect();
+    let listening = plan.listeners.into_iter().map(|listener| listener::start(Rc::clone(&state), listener));
+    let listening: Vec<listener::Shutdown> = listening.collect::<std::io::Result<_>>()?;
     monoio::spawn(housekeep(Rc::clone(&state)));
-    attend(&state, plan.doorbell, &plan.stop).await;
+    attend(&state, doorbell, &plan.stop).await;
     state.draining.set(true);
     for shutdown in listening {
         shutdown.now();
     }
-    drain(&state).await
+    Ok(drain(&state).await)
 }
 
 /// epoll wants sockets that never block; `io_uring` would take that as "do not wait" and report every wait as a failure.
@@ -126,8 +129,7 @@ fn set_blocking_mode(plan: &Plan) -> std::io::Result<()> {
 }
 
 /// Listens to the doorbell until told to stop.
-async fn attend(state: &State, doorbell: UnixStream, stop: &AtomicBool) {
-    let Ok(mut doorbell) = monoio::net::UnixStream::from_std(doorbell) else { return };
+async fn attend(state: &State, mut doorbell: monoio::net::UnixStream, stop: &AtomicBool) {
     let mut rings = vec![0_u8; 64];
     loop {
         state.catch_up();
@@ -155,11 +157,12 @@ async fn drain(state: &State) -> usize {
     state.cells.connections.value() as usize
 }
 
-/// Every tick: ends waits that have expired. Once a second: closes what has idled out, hands on what is logged.
+/// Every tick: sets the clock, ends waits that have expired. Once a second: closes what has idled out, hands on what is logged.
 async fn housekeep(state: Rc<State>) {
     let mut swept_us = 0;
     loop {
         let now_us = monotonic_us();
+        state.clock.set();
         state.watch.tick(now_us);
         if now_us.saturating_sub(swept_us) >= SWEEP_EVERY.as_micros() as u64 {
             swept_us = now_us;

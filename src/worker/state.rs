@@ -3,7 +3,7 @@
 use super::settings::Settings;
 use super::tables::Tables;
 use crate::auth::jwt::Scratch;
-use crate::base::clock::{Now, http_date};
+use crate::base::clock::{Clock, Now, http_date};
 use crate::limit::Local;
 use crate::log;
 use crate::metrics::Cells;
@@ -28,6 +28,8 @@ pub struct State {
     pub pool: Pool,
     /// Free buffers.
     pub buffers: Buffers,
+    /// The time, for requests.
+    pub clock: Clock,
     /// Deadlines of all connections.
     pub watch: Rc<Watch>,
     /// Counters.
@@ -58,6 +60,7 @@ impl State {
             tables: RefCell::new(Tables::new(seed)),
             pool: Pool::default(),
             buffers: Buffers::default(),
+            clock: Clock::new(),
             watch: Rc::default(),
             cells,
             log: RefCell::new(log),

@@ -26,13 +26,18 @@ pub(crate) struct Setup {
     pub(crate) http: &'static str,
     /// Further keys below `deployment: admin:`, indented by four blanks.
     pub(crate) admin: &'static str,
+    /// Further top-level keys.
+    pub(crate) top: &'static str,
+    /// `nginx_config.error_log_level`.
+    pub(crate) log_level: &'static str,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let wished = std::env::var("RINGGATE_TEST_DRIVER").unwrap_or_default();
         let driver = ["epoll", "io_uring"].into_iter().find(|driver| *driver == wished).unwrap_or("auto");
-        Self { workers: 2, driver, shutdown_timeout: "10s", apisix: "", http: "", admin: "" }
+        let (apisix, http, admin, top) = ("", "", "", "");
+        Self { workers: 2, driver, shutdown_timeout: "10s", apisix, http, admin, top, log_level: "warn" }
     }
 }
 
@@ -94,6 +99,15 @@ impl Gateway {
     /// Where `GET /status` is answered, if `apisix.status` is configured.
     pub(crate) fn status_address(&self) -> SocketAddr {
         self.announced("status on ")
+    }
+
+    /// The value of a series at the metrics address, by its name with labels; 0 when there is no such series.
+    pub(crate) fn metric(&self, series: &str) -> f64 {
+        let address = self.announced("metrics on ");
+        let answer = client::once(address, "GET", "/apisix/prometheus/metrics", &[], b"").expect("metrics are served");
+        let text = answer.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
     /// The key that the Admin API made at its first start.
@@ -261,12 +275,14 @@ fn spawn(directory: &Path, setup: &Setup) -> Child {
 
 /// Every port is 0: the kernel chooses, the start line tells.
 fn config(setup: &Setup) -> String {
-    let Setup { shutdown_timeout, apisix, http, admin, .. } = setup;
+    let Setup { shutdown_timeout, apisix, http, admin, top, log_level, .. } = setup;
     format!(
         "apisix:\n  node_listen:\n    - ip: 127.0.0.1\n      port: 0\n{apisix}\
-         nginx_config:\n  worker_shutdown_timeout: {shutdown_timeout}\n  http:\n    enable_access_log: true\n{http}\
+         nginx_config:\n  worker_shutdown_timeout: {shutdown_timeout}\n  error_log_level: {log_level}\n  \
+         http:\n    enable_access_log: true\n{http}\
          deployment:\n  admin:\n    admin_listen:\n      ip: 127.0.0.1\n      port: 0\n    \
-         admin_key:\n      - name: admin\n        key: \"\"\n        role: admin\n{admin}"
+         admin_key:\n      - name: admin\n        key: \"\"\n        role: admin\n{admin}\
+         plugin_attr:\n  prometheus:\n    export_addr: {{ip: 127.0.0.1, port: 0}}\n{top}"
     )
 }
 

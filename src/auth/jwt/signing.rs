@@ -41,6 +41,11 @@ impl SigningKey {
         }
     }
 
+    /// Signs with a secret that is prepared already; `key` is of the algorithm's hash.
+    pub(super) fn mac(algorithm: Algorithm, key: hmac::Key) -> Self {
+        Self { algorithm, kind: Kind::Hmac(key) }
+    }
+
     /// Signs with the private `key`, which must fit the algorithm.
     pub fn private(algorithm: Algorithm, key: &PrivateKey) -> Result<Self, KeyFault> {
         let kind = match (algorithm.family(), key) {

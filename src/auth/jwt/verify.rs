@@ -7,6 +7,7 @@
 use super::algorithm::{Algorithm, Curve, Family, Hash};
 use super::claims::ClaimError;
 use super::extra;
+use super::issue::Issuer;
 use super::key::{KeyFault, PublicKey, RSA_BITS_MAX, RSA_BITS_MIN, RsaPublicKey};
 use super::token::{Header, Parts};
 use crate::base::base64url;
@@ -23,12 +24,20 @@ pub struct JwtCredential {
     key: Result<VerifyingKey, KeyFault>,
     /// Leeway for `exp` and `nbf`, in seconds.
     grace_s: u64,
+    /// For the sign endpoint, where the defaults do not do. Boxed, because few credentials have one.
+    issuer: Option<Box<Issuer>>,
 }
 
 impl JwtCredential {
     /// A credential that tokens address as `lookup_key`. Without a key it is known, and verifies nothing.
     pub fn new(lookup_key: &str, algorithm: Algorithm, key: Result<VerifyingKey, KeyFault>, grace_s: u64) -> Self {
-        Self { lookup_key: lookup_key.into(), algorithm, key, grace_s }
+        Self { lookup_key: lookup_key.into(), algorithm, key, grace_s, issuer: None }
+    }
+
+    /// This credential, issuing tokens as `issuer` says.
+    #[must_use]
+    pub fn with_issuer(self, issuer: Issuer) -> Self {
+        Self { issuer: (!issuer.is_default()).then(|| Box::new(issuer)), ..self }
     }
 
     /// A credential that tokens address as `lookup_key` and sign with `secret`.
@@ -59,6 +68,19 @@ impl JwtCredential {
     /// Whether verifying costs so much more than comparing that a verified token is worth remembering.
     pub fn is_asymmetric(&self) -> bool {
         matches!(&self.key, Ok(key) if !matches!(key.0, Kind::Hmac(_)))
+    }
+
+    /// How it issues tokens; `None` means by the defaults.
+    pub(super) fn issuer(&self) -> Option<&Issuer> {
+        self.issuer.as_deref()
+    }
+
+    /// The key of HMAC, which both verifies and signs.
+    pub(super) fn mac_key(&self) -> Option<&hmac::Key> {
+        match &self.key {
+            Ok(VerifyingKey(Kind::Hmac(key))) => Some(key),
+            _ => None,
+        }
     }
 
     /// Checks that the token names this credential's algorithm. Comes before anything is computed (spec/jwt-auth

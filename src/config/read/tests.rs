@@ -1,4 +1,5 @@
 use super::*;
+use crate::plugin::{Rules, jwt_auth};
 use serde_json::json;
 
 fn nothing(_: &str) -> Option<String> {
@@ -29,6 +30,7 @@ fn an_empty_file_means_all_defaults() {
     assert_eq!((config.resolver.timeout_s, config.resolver.search), (Some(5), true));
     assert_eq!(config.plugins.len(), crate::plugin::registry::PLUGINS.len());
     assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(config.plugin_rules, Rules::default());
     assert_eq!(format!("{:?}", config.settings()), format!("{:?}", Settings::default()), "our defaults are APISIX's");
 }
 
@@ -70,6 +72,7 @@ nginx_config:
 plugins: [jwt-auth]
 ringgate:
   log_format: json
+  jwt: {require_secret: true, sign_x5c: true}
   limits:
     request_line_bytes_max: 4k
     field_bytes_max: 4096
@@ -99,6 +102,8 @@ ringgate:
         (Some(30), Some(2), false)
     );
     assert_eq!(config.plugins, ["jwt-auth"]);
+    let jwt_auth = jwt_auth::Rules { require_secret: true, sign_x5c: true };
+    assert_eq!(config.plugin_rules, Rules { jwt_auth });
 
     let settings = config.settings();
     assert_eq!(settings.server, "ringgate");
@@ -174,6 +179,7 @@ fn errors_name_the_key_what_was_found_and_what_is_expected() {
             "ringgate.limits.fields_max: expected a whole number from 16 to 1024, found 1",
         ),
         ("ringgate: {log_format: xml}", r#"ringgate.log_format: expected one of text, json, found "xml""#),
+        ("ringgate: {jwt: {sign_x5c: 1}}", "ringgate.jwt.sign_x5c: expected true or false, found a number"),
         ("ringgate: []", "ringgate: expected a mapping, found an empty list"),
         ("plugins: [1]", "plugins[0]: expected the name of a plugin, found 1"),
         (
@@ -252,12 +258,14 @@ fn an_admin_api_without_keys_is_for_the_own_machine_only() {
 #[test]
 fn keys_without_effect_are_named_once() {
     let config = config(
-        "colour: 1\napisix: {enable_http2: true, ssl: {enable: false}, hue: {a: 1}}\nplugins: [jwt-auth, echo, cors]\n",
+        "colour: 1\napisix: {enable_http2: true, ssl: {enable: false}, hue: {a: 1}}\nplugins: [jwt-auth, echo, cors]\n\
+         ringgate: {jwt: {hue: 1}}\n",
     );
     let want = [
         "plugins names what is not available: echo, cors",
         "apisix.enable_http2 has no effect: HTTP/2 is not served",
         "apisix.hue is not a known key",
+        "ringgate.jwt.hue is not a known key",
         "colour is not a known key",
     ];
     assert_eq!(config.warnings, want);

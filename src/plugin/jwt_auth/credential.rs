@@ -3,10 +3,23 @@
 //! Configuration in, key material out. Runs on the control side, once per change. No error text holds a secret.
 
 use crate::auth::consumer::AuthMaterial;
-use crate::auth::jwt::{Algorithm, JwtCredential, KeyFault, PublicKey, VerifyingKey};
+use crate::auth::jwt::algorithm::Family;
+use crate::auth::jwt::issue::{CLAIM_NAME, LIFETIME_S};
+use crate::auth::jwt::key::PrivateKey;
+use crate::auth::jwt::{Algorithm, Issuer, JwtCredential, KeyFault, PublicKey, SigningKey, VerifyingKey};
+use crate::plugin;
 use crate::schema::{holds_reference, starts_like_reference};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::Value;
+
+/// `ringgate.jwt`, as far as it is about credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// `require_secret`: an HS* credential must be written with its secret, none is generated.
+    pub require_secret: bool,
+    /// `sign_x5c`: tokens that the sign endpoint makes by RS* and ES* carry the public key's text in `x5c`.
+    pub sign_x5c: bool,
+}
 
 /// Checks what the schema cannot say.
 pub(super) fn check(configuration: &Value) -> Result<(), String> {
@@ -27,23 +40,27 @@ pub(super) fn check(configuration: &Value) -> Result<(), String> {
 
 /// Generates the secret that an HS* credential was written without: base64 of 32 random bytes.
 ///
-/// Whatever is there stays, and so does whatever the schema will refuse.
-pub(super) fn complete(configuration: &mut Value) {
+/// Whatever is there stays, and so does whatever the schema will refuse. With `require_secret`, refuses instead.
+pub(super) fn complete(configuration: &mut Value, rules: plugin::Rules) -> Result<(), String> {
     let has_hmac = algorithm(configuration).is_ok_and(Algorithm::is_hmac);
-    let Some(members) = configuration.as_object_mut() else { return };
+    let Some(members) = configuration.as_object_mut() else { return Ok(()) };
     if !has_hmac || members.contains_key("secret") {
-        return;
+        return Ok(());
+    }
+    if rules.jwt_auth.require_secret {
+        return Err("property \"secret\" is required when using HS based algorithms".to_owned());
     }
     let mut bytes = [0_u8; GENERATED_SECRET_BYTES];
     if SystemRandom::new().fill(&mut bytes).is_ok() {
         members.insert("secret".into(), base64_simd::STANDARD.encode_to_string(bytes).into());
     }
+    Ok(())
 }
 
 /// Builds what verifies tokens. All references must be resolved: an unresolved one would make its own text a secret.
 ///
 /// A credential whose key cannot be used is built without one: its tokens are told apart from those of nobody.
-pub(super) fn build(configuration: &Value) -> Result<AuthMaterial, String> {
+pub(super) fn build(configuration: &Value, rules: plugin::Rules) -> Result<AuthMaterial, String> {
     if holds_reference(configuration) {
         return Err("a secret reference is not resolved".into());
     }
@@ -52,7 +69,23 @@ pub(super) fn build(configuration: &Value) -> Result<AuthMaterial, String> {
     let grace_s = configuration.get("lifetime_grace_period").map_or(Some(0), whole_seconds);
     let grace_s = grace_s.ok_or("property \"lifetime_grace_period\" validation failed: expected whole seconds")?;
     let verifying_key = verifying_key(configuration, algorithm);
-    Ok(AuthMaterial::Jwt(JwtCredential::new(key, algorithm, verifying_key, grace_s)))
+    let issuer = issuer(configuration, algorithm, rules.jwt_auth)?;
+    Ok(AuthMaterial::Jwt(JwtCredential::new(key, algorithm, verifying_key, grace_s).with_issuer(issuer)))
+}
+
+/// What only the sign endpoint uses. A private key that cannot be used does not keep tokens from being verified.
+fn issuer(configuration: &Value, algorithm: Algorithm, rules: Rules) -> Result<Issuer, String> {
+    let lifetime_s = configuration.get("exp").map_or(Some(LIFETIME_S), whole_seconds).filter(|seconds| *seconds > 0);
+    let lifetime_s = lifetime_s.ok_or("property \"exp\" validation failed: expected whole seconds, at least 1")?;
+    let private_key = text(configuration, "private_key").filter(|_| !algorithm.is_hmac());
+    let sign = |text: &str| SigningKey::private(algorithm, &PrivateKey::parse(text)?);
+    let has_x5c = rules.sign_x5c && matches!(algorithm.family(), Family::RsaPkcs1(_) | Family::Ecdsa(_));
+    Ok(Issuer {
+        key: private_key.map(sign).transpose(),
+        lifetime_s,
+        claim_name: text(configuration, "key_claim_name").unwrap_or(CLAIM_NAME).into(),
+        x5c: text(configuration, "public_key").filter(|_| has_x5c).map(Into::into),
+    })
 }
 
 fn verifying_key(configuration: &Value, algorithm: Algorithm) -> Result<VerifyingKey, KeyFault> {
@@ -114,8 +147,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const RULES: plugin::Rules = plugin::Rules { jwt_auth: Rules { require_secret: false, sign_x5c: false } };
+
     fn built(configuration: &Value) -> Result<(), String> {
-        build(configuration).map(|_| ())
+        build(configuration, RULES).map(|_| ())
     }
 
     #[test]
@@ -149,6 +184,7 @@ mod tests {
 
     #[test]
     fn only_what_can_verify_is_built() {
+        let exp = Err("property \"exp\" validation failed: expected whole seconds, at least 1".to_owned());
         let unresolved = Err("a secret reference is not resolved".to_owned());
         let cases = [
             (json!({"key": "k", "secret": "s"}), Ok(())),
@@ -157,6 +193,8 @@ mod tests {
             (json!({"key": "k", "secret": "$env://S"}), unresolved.clone()),
             (json!({"key": "$secret://vault/1/k", "secret": "s"}), unresolved.clone()),
             (json!({"key": "k", "secret": "s", "extra": {"deep": ["$ENV://X"]}}), unresolved),
+            (json!({"key": "k", "secret": "s", "exp": 0}), exp.clone()),
+            (json!({"key": "k", "secret": "s", "exp": 1.5}), exp),
         ];
         for (configuration, want) in cases {
             assert_eq!(built(&configuration), want, "{configuration}");
@@ -169,25 +207,57 @@ mod tests {
             (json!({"key": "k", "public_key": "s", "algorithm": "ES256"}), KeyFault::NotPem),
             (json!({"key": "k", "public_key": "{}", "algorithm": "EdDSA"}), KeyFault::Jwk("kty is missing")),
         ] {
-            assert_eq!(build(&configuration).unwrap().fault(), Some(want), "{configuration}");
+            assert_eq!(build(&configuration, RULES).unwrap().fault(), Some(want), "{configuration}");
+        }
+        for (configuration, want) in [
+            (json!({"key": "k", "secret": "s", "private_key": "unread"}), None),
+            (json!({"key": "k", "public_key": "p", "algorithm": "ES256"}), None),
+            (json!({"key": "k", "public_key": "p", "algorithm": "ES256", "private_key": "x"}), Some(KeyFault::NotPem)),
+        ] {
+            assert_eq!(build(&configuration, RULES).unwrap().signing_fault(), want, "{configuration}");
         }
         let AuthMaterial::Jwt(jwt) =
-            build(&json!({"key": "k", "secret": "s", "algorithm": "HS512", "lifetime_grace_period": 60})).unwrap();
+            build(&json!({"key": "k", "secret": "s", "algorithm": "HS512", "lifetime_grace_period": 60}), RULES)
+                .unwrap();
         assert_eq!((jwt.lookup_key(), jwt.algorithm(), jwt.grace_s()), ("k", Algorithm::Hs512, 60));
     }
 
     #[test]
     fn a_missing_secret_is_generated_once() {
         let mut configuration = json!({"key": "k"});
-        complete(&mut configuration);
+        complete(&mut configuration, RULES).unwrap();
         let first = configuration["secret"].as_str().unwrap().to_owned();
         assert_eq!(decode_secret(&first).unwrap().len(), GENERATED_SECRET_BYTES);
-        complete(&mut configuration);
+        complete(&mut configuration, RULES).unwrap();
         assert_eq!(configuration["secret"], first.as_str(), "what is there stays");
         let mut other = json!({"key": "k", "algorithm": "HS512"});
-        complete(&mut other);
+        complete(&mut other, RULES).unwrap();
         assert_ne!(other["secret"], first.as_str(), "random");
         assert_eq!(built(&other), Ok(()));
+    }
+
+    #[test]
+    fn where_secrets_are_required_none_is_generated() {
+        let strict = plugin::Rules { jwt_auth: Rules { require_secret: true, ..Rules::default() } };
+        let refused = Err("property \"secret\" is required when using HS based algorithms".to_owned());
+        let cases = [
+            (json!({"key": "k"}), refused.clone()),
+            (json!({"key": "k", "algorithm": "HS512", "base64_secret": true}), refused),
+            (json!({"key": "k", "secret": "s"}), Ok(())),
+            (json!({"key": "k", "secret": "$env://SECRET"}), Ok(())),
+            (json!({"key": "k", "algorithm": "$env://ALGORITHM"}), Ok(())),
+            (json!({"key": "k", "algorithm": "RS256", "public_key": "p"}), Ok(())),
+        ];
+        for (configuration, want) in cases {
+            let mut completed = configuration.clone();
+            assert_eq!(complete(&mut completed, strict), want, "{configuration}");
+            assert_eq!(completed, configuration, "nothing is added");
+        }
+        assert_eq!(
+            build(&json!({"key": "k"}), strict).unwrap().fault(),
+            Some(KeyFault::SecretMissing),
+            "what is stored already is known, and verifies nothing"
+        );
     }
 
     #[test]
@@ -202,7 +272,7 @@ mod tests {
             json!(null),
         ] {
             let mut completed = configuration.clone();
-            complete(&mut completed);
+            complete(&mut completed, RULES).unwrap();
             assert_eq!(completed, configuration);
         }
     }

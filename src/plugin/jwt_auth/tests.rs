@@ -3,7 +3,7 @@
 use super::*;
 use crate::auth::consumer::{Consumer, ConsumerTable, Credential};
 use crate::http::request::OwnedRequest;
-use crate::plugin::Edits;
+use crate::plugin::{self, Edits};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
@@ -28,7 +28,7 @@ fn consumers() -> ConsumerTable {
         (json!({"key": "jack-grace", "secret": "jack-secret", "lifetime_grace_period": 60}), Some("c2")),
     ];
     for (configuration, id) in credentials {
-        let material = credential::build(&configuration).unwrap();
+        let material = credential::build(&configuration, plugin::Rules::default()).unwrap();
         let key = material.lookup_key().to_owned();
         let credential = Credential { identity: identity("jack", id), material, version: 1 };
         table.put_credential(NAME, &key, Some(Arc::new(credential)));
@@ -230,5 +230,47 @@ fn what_slips_past_the_schema_is_refused() {
 fn schemas_are_json_objects() {
     for schema in [TYPE.schema, TYPE.auth.as_ref().unwrap().consumer_schema] {
         assert!(serde_json::from_str::<Value>(schema).unwrap().is_object());
+    }
+}
+
+/// spec/jwt-auth §8.3: what the token says becomes variables, also when the token itself is hidden (§11, #11281).
+#[test]
+fn claims_become_variables_where_store_in_ctx_asks_for_them() {
+    use crate::vars::variable::Variable;
+    let claims = json!({"key": "jack-key", "role": "reader", "level": 7, "groups": ["a"]});
+    let good = get().field("Authorization", token(&claims));
+    let forged = get().field("Authorization", format!("{}A", token(&claims)));
+    let store = |more: Value| {
+        let mut configuration = json!({"store_in_ctx": true});
+        configuration.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        configuration
+    };
+    let cases = [
+        ("off", json!({}), &good, None, None),
+        ("on", store(json!({})), &good, Some("reader"), Some("7")),
+        ("hidden", store(json!({"hide_credentials": true})), &good, Some("reader"), Some("7")),
+        ("anonymous", store(json!({"anonymous_consumer": "nobody"})), &forged, None, None),
+    ];
+    for (name, configuration, request, role, level) in cases {
+        let plugin = build(&configuration).unwrap();
+        let (consumers, mut edits, mut scratch) = (consumers(), Edits::default(), Scratch::default());
+        let mut context = Context {
+            consumers: &consumers,
+            unix_s: NOW,
+            now: crate::base::clock::Now::default(),
+            identity: None,
+            payload: None,
+            route: None,
+            edits: &mut edits,
+            scratch: &mut scratch,
+            limits: &mut crate::limit::Local::default(),
+        };
+        assert!(matches!(plugin.rewrite(&request.view(), &mut context), Verdict::Continue), "{name}");
+        let (view, text) = (request.view(), |value: &str| value.as_bytes().to_vec());
+        let known = context.known(&view);
+        let value = |variable| Variable::named(variable).value(&known).map(std::borrow::Cow::into_owned);
+        assert_eq!(value("jwt_payload_role"), role.map(text), "{name}");
+        assert_eq!(value("jwt_payload_level"), level.map(text), "{name}");
+        assert_eq!(value("jwt_payload_groups"), None, "{name}");
     }
 }

@@ -208,6 +208,9 @@ impl Consumers {
             if let Some(fault) = material.fault() {
                 tracing::warn!(key = &**key, plugin = name.plugin, %fault, "no token can be verified with it");
             }
+            if let Some(fault) = material.signing_fault() {
+                tracing::warn!(key = &**key, plugin = name.plugin, %fault, "no token can be signed with its private_key");
+            }
             let version = self.version + 1;
             let identity = claim.consumer.identity(claim.credential_id, claim.consumer.custom_id.as_deref());
             Some((Credential { identity: Arc::new(identity), material, version }, version))

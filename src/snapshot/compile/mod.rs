@@ -22,6 +22,7 @@ mod upstreams;
 use super::change::Change;
 use crate::base::map::HashMap;
 use crate::limit::Table;
+use crate::plugin::{Rules, registry};
 use crate::resource::PREFIX;
 use crate::store::Event;
 use crate::upstream::KeepalivePool;
@@ -67,7 +68,7 @@ struct PluginsSpec {
 
 impl Default for Compiler {
     fn default() -> Self {
-        Self::new(PREFIX, KeepalivePool::default())
+        Self::new(PREFIX, KeepalivePool::default(), Rules::default())
     }
 }
 
@@ -80,9 +81,9 @@ impl fmt::Debug for Compiler {
 
 impl Compiler {
     /// A compiler for keys below `prefix` (`/apisix`; empty for file configurations). `keepalive` is for upstreams
-    /// that do not say (`nginx_config.http.upstream.keepalive*`).
-    pub fn new(prefix: &str, keepalive: KeepalivePool) -> Self {
-        Self::with_catalog(prefix, keepalive, Catalog::default())
+    /// that do not say (`nginx_config.http.upstream.keepalive*`), `rules` for plugins.
+    pub fn new(prefix: &str, keepalive: KeepalivePool, rules: Rules) -> Self {
+        Self::with_catalog(prefix, keepalive, Catalog::new(registry::PLUGINS, rules))
     }
 
     fn with_catalog(prefix: &str, keepalive: KeepalivePool, catalog: Catalog) -> Self {

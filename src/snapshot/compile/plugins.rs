@@ -11,7 +11,7 @@ use crate::limit::{Settings, Table};
 use crate::plugin::chain::{Chain, Link};
 use crate::plugin::filter::Filter;
 use crate::plugin::meta::{Disabled, Meta, Refuses};
-use crate::plugin::{PluginType, Side, Site, registry};
+use crate::plugin::{PluginType, Rules, Side, Site};
 use crate::schema::{Schema, holds_reference};
 use serde_json::{Map, Value};
 use std::sync::{Arc, OnceLock};
@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 /// The plugin types with their schemas parsed.
 pub(super) struct Catalog {
     known: HashMap<&'static str, Known>,
+    rules: Rules,
     unusable: Arc<[Link]>,
     /// Shared by all objects without plugins: most consumers are such.
     no_plugins: Arc<PluginSet>,
@@ -32,15 +33,9 @@ struct Known {
     consumer_schema: Option<Result<Schema, String>>,
 }
 
-impl Default for Catalog {
-    fn default() -> Self {
-        Self::new(registry::PLUGINS)
-    }
-}
-
 impl Catalog {
-    /// A catalog of `types`.
-    pub(super) fn new(types: &[&'static PluginType]) -> Self {
+    /// A catalog of `types`, which are built by `rules`.
+    pub(super) fn new(types: &[&'static PluginType], rules: Rules) -> Self {
         let parse = |text: &str| -> Result<Schema, String> {
             let document: Value = serde_json::from_str(text).map_err(|error| format!("its schema: {error}"))?;
             Schema::parse(&document).map_err(|error| format!("its schema: {error}"))
@@ -51,6 +46,7 @@ impl Catalog {
         });
         Self {
             known: known.collect(),
+            rules,
             unusable: Arc::from([unusable_link()]),
             no_plugins: Arc::new(PluginSet::new(Box::default())),
             no_links: Arc::default(),
@@ -174,7 +170,7 @@ impl Catalog {
         let configuration: Value = serde_json::from_str(&login.configuration).map_err(|_| "not readable")?;
         schema.as_ref().map_err(Clone::clone)?.check(&configuration)?;
         (known.kind.check)(&configuration, Side::Consumer)?;
-        (auth.build_credential)(&configuration)
+        (auth.build_credential)(&configuration, self.rules)
     }
 }
 

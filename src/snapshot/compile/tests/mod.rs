@@ -54,8 +54,8 @@ static AUTH: PluginType = PluginType {
         consumer_schema: "{}",
         lookup_attribute: "key",
         encrypted_fields: &[],
-        complete: |_| {},
-        build_credential: |configuration| match configuration.get("fails") {
+        complete: |_, _| Ok(()),
+        build_credential: |configuration, _| match configuration.get("fails") {
             None => Ok(AuthMaterial::Jwt(JwtCredential::hmac("k", Algorithm::Hs256, b"a secret for tests", 0))),
             Some(_) => Err("told to fail".into()),
         },
@@ -78,7 +78,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let catalog = Catalog::new(&[&AUTH, &LIMIT, &OTHER]);
+        let catalog = Catalog::new(&[&AUTH, &LIMIT, &OTHER], Rules::default());
         Self {
             compiler: Compiler::with_catalog("/apisix", KeepalivePool::default(), catalog),
             revision: 0,
