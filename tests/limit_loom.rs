@@ -96,7 +96,7 @@ fn a_window_is_not_swept_away_under_who_pins_it() {
         hit(&table, &mut None, at(0), &quota);
         let pinning = {
             let table = Arc::clone(&table);
-            loom::thread::spawn(move || table.charge_pinned(b"k", at(100), &quota).1)
+            loom::thread::spawn(move || table.charge_pinned(b"k", at(100), &quota).handle)
         };
         table.sweep(&mut Position::default(), 1, at(100));
         let pinned = pinning.join().unwrap();

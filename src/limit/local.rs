@@ -6,24 +6,30 @@ use super::window::Handle;
 use super::{Pinned, Settings};
 use crate::base::log_limit::LogLimit;
 use crate::metrics::Cells;
-use hashbrown::HashTable;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 /// One worker's side of the process's [`Table`], which must always be the same one.
 ///
-/// Handles live in two generations, as merged chains do: when the young one is full it becomes the old one, and what
-/// was old and has not been asked for since is dropped.
+/// Handles lie in slots by the hash of their key. A key gets its slot at first sight and leaves its handle there at the
+/// second: so keys that come and go cost no more than the table itself, and those that stay are soon reached without.
 #[derive(Debug, Default)]
 pub struct Local {
-    young: HashTable<Handle>,
-    old: HashTable<Handle>,
+    /// Empty until the first key.
+    slots: Vec<Slot>,
     settings: Settings,
     cells: Arc<Cells>,
     /// What a request is about to be charged.
     pub pending: Pending,
     /// On lines about requests that could not be counted as configured.
     pub log: LogLimit,
+}
+
+/// One key seen lately.
+#[derive(Debug, Clone, Default)]
+struct Slot {
+    hash: u64,
+    handle: Option<Handle>,
 }
 
 /// Charges under construction. Reused between requests.
@@ -56,21 +62,32 @@ impl Local {
 
     /// How many handles are kept, at most [`LOCAL_HANDLES_MAX`].
     pub fn handles(&self) -> usize {
-        self.young.len() + self.old.len()
+        self.slots.iter().filter(|slot| slot.handle.is_some()).count()
     }
 
     /// Charges one request to the window of `key`.
     ///
-    /// Allocates for a key that this worker has not seen lately.
+    /// Allocates for a key that has no window.
     pub fn charge(&mut self, table: &Table, key: &[u8], at: Moment, quota: &Quota) -> Charge {
         let hash = table.hash(key);
-        if let Some(charge) = self.charge_known(table, hash, key, at, quota) {
+        if self.slots.is_empty() {
+            self.slots.resize(LOCAL_HANDLES_MAX, Slot::default());
+        }
+        let Some(slot) = self.slots.get_mut(hash as usize % LOCAL_HANDLES_MAX) else {
+            return self.note(&table.charge_once(hash, key, at, quota));
+        };
+        if slot.hash != hash {
+            *slot = Slot { hash, handle: None };
+            return self.note(&table.charge_once(hash, key, at, quota));
+        }
+        if let Some(handle) = slot.handle.as_ref().filter(|handle| handle.key() == key)
+            && let Ok(charge) = handle.window().charge(at, quota)
+        {
             return self.noted(charge);
         }
         let charged = table.charge(hash, key, at, quota);
-        self.note(&charged);
-        self.keep(table, hash, charged.handle);
-        self.noted(charged.charge)
+        slot.handle = Some(charged.handle.clone());
+        self.note(&charged)
     }
 
     /// Charges one request to the window of `key`, which `slot` leads to from the first request on.
@@ -89,46 +106,21 @@ impl Local {
                 Err(Gone) => self.charge(table, key, at, quota),
             };
         }
-        let (charged, pinned) = table.charge_pinned(key, at, quota);
-        self.note(&charged);
+        let charged = table.charge_pinned(key, at, quota);
+        let charge = self.note(&charged);
         // Another worker may have been first; it pinned the same window.
-        drop(slot.set(pinned));
-        self.noted(charged.charge)
+        drop(slot.set(charged.handle));
+        charge
     }
 
-    /// `None` if the worker has no handle of `key`, or one of a window that is gone.
-    #[inline]
-    fn charge_known(&mut self, table: &Table, hash: u64, key: &[u8], at: Moment, quota: &Quota) -> Option<Charge> {
-        let is_it = |handle: &Handle| handle.key() == key;
-        if let Some(handle) = self.young.find(hash, is_it) {
-            if let Ok(charge) = handle.window().charge(at, quota) {
-                return Some(charge);
-            }
-            drop(self.young.find_entry(hash, is_it).map(|entry| drop(entry.remove())));
-            return None;
-        }
-        let handle = self.old.find_entry(hash, is_it).ok()?.remove().0;
-        let charge = handle.window().charge(at, quota).ok()?;
-        self.keep(table, hash, handle);
-        Some(charge)
-    }
-
-    fn keep(&mut self, table: &Table, hash: u64, handle: Handle) {
-        if self.young.len() >= GENERATION_HANDLES_MAX {
-            // Swapping keeps both tables' memory for the next turn.
-            std::mem::swap(&mut self.young, &mut self.old);
-            self.young.clear();
-        }
-        self.young.insert_unique(hash, handle, |handle| table.hash(handle.key()));
-    }
-
-    fn note(&self, charged: &Charged) {
+    fn note<H>(&self, charged: &Charged<H>) -> Charge {
         if charged.is_new && charged.evicted.is_none() {
             self.cells.limit_windows.add(1);
         }
         if charged.evicts_live() {
             self.cells.limit_evictions.add(1);
         }
+        self.noted(charged.charge)
     }
 
     #[inline]
@@ -140,6 +132,5 @@ impl Local {
     }
 }
 
-/// Handles kept per worker at most.
-pub const LOCAL_HANDLES_MAX: usize = 65_536;
-const GENERATION_HANDLES_MAX: usize = LOCAL_HANDLES_MAX / 2;
+/// Handles kept per worker at most; a power of two.
+pub const LOCAL_HANDLES_MAX: usize = 8_192;

@@ -40,11 +40,11 @@ struct Shard {
 
 /// What a charge by key came to.
 #[derive(Debug)]
-pub struct Charged {
+pub struct Charged<H = Handle> {
     /// The window's answer.
     pub charge: Charge,
-    /// Leads to the window without the table.
-    pub handle: Handle,
+    /// Leads to the window without the table, where asked for.
+    pub handle: H,
     /// The key had no window before.
     pub is_new: bool,
     /// Another window made room, and how.
@@ -60,7 +60,7 @@ pub enum Evicted {
     Live,
 }
 
-impl Charged {
+impl<H> Charged<H> {
     /// Whether a window lost its count before its time.
     pub fn evicts_live(&self) -> bool {
         self.evicted == Some(Evicted::Live)
@@ -107,17 +107,30 @@ impl Table {
 
     /// Charges one request to the window of `key`, which is made if there is none. Never fails.
     pub fn charge(&self, hash: u64, key: &[u8], at: Moment, quota: &Quota) -> Charged {
-        self.charge_with(hash, key, at, quota, |_| {})
+        self.charge_with(hash, key, at, quota, Handle::clone)
+    }
+
+    /// [`Table::charge`] for who does not want the handle.
+    pub fn charge_once(&self, hash: u64, key: &[u8], at: Moment, quota: &Quota) -> Charged<()> {
+        self.charge_with(hash, key, at, quota, |_| ())
     }
 
     /// [`Table::charge`] for a key that a configuration will go on using: its window stays until that is dropped.
-    pub fn charge_pinned(&self, key: &[u8], at: Moment, quota: &Quota) -> (Charged, Pinned) {
-        let charged = self.charge_with(self.hash(key), key, at, quota, Window::pin);
-        let pinned = Pinned(charged.handle.clone());
-        (charged, pinned)
+    pub fn charge_pinned(&self, key: &[u8], at: Moment, quota: &Quota) -> Charged<Pinned> {
+        self.charge_with(self.hash(key), key, at, quota, |handle| {
+            handle.window().pin();
+            Pinned(handle.clone())
+        })
     }
 
-    fn charge_with(&self, hash: u64, key: &[u8], at: Moment, quota: &Quota, hold: impl Fn(&Window)) -> Charged {
+    fn charge_with<H>(
+        &self,
+        hash: u64,
+        key: &[u8],
+        at: Moment,
+        quota: &Quota,
+        hold: impl FnOnce(&Handle) -> H,
+    ) -> Charged<H> {
         let mut shard = self.shard(hash);
         if let Some(handle) = shard.windows.find_mut(hash, |handle| handle.key() == key) {
             let charge = handle.window().charge(at, quota).unwrap_or_else(|_| {
@@ -126,19 +139,18 @@ impl Table {
                 *handle = Handle::new(window, key);
                 charge
             });
-            hold(handle.window());
-            return Charged { charge, handle: handle.clone(), is_new: false, evicted: None };
+            return Charged { charge, handle: hold(handle), is_new: false, evicted: None };
         }
         let (window, charge) = Window::charged(None, at, quota);
         let handle = Handle::new(window, key);
-        hold(handle.window());
+        let held = hold(&handle);
         let is_full = self.windows.load(Ordering::Relaxed) >= self.windows_max;
         let evicted = if is_full { shard.evict(at) } else { None };
         if evicted.is_none() {
             self.windows.fetch_add(1, Ordering::Relaxed);
         }
-        shard.windows.insert_unique(hash, handle.clone(), |handle| self.hash(handle.key()));
-        Charged { charge, handle, is_new: true, evicted }
+        shard.windows.insert_unique(hash, handle, |handle| self.hash(handle.key()));
+        Charged { charge, handle: held, is_new: true, evicted }
     }
 
     /// Looks at about `buckets` places from `position` on and takes away the windows that have ended; returns how

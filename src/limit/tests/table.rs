@@ -1,7 +1,7 @@
 //! The table: who shares a window, what goes when it is full, what the sweeper takes, what workers remember.
 
 use super::*;
-use crate::limit::table::{Evicted, Position};
+use crate::limit::table::{Charged, Evicted, Position};
 use crate::limit::{Gone, Local, Settings, Table};
 use crate::metrics::Cells;
 use std::sync::{Arc, OnceLock};
@@ -48,8 +48,8 @@ fn an_evicted_window_is_dead_for_who_has_its_handle() {
 #[test]
 fn pinned_windows_stay() {
     let table = table(1);
-    let (charged, pinned) = table.charge_pinned(b"a", at(0), &fixed(1, 1000));
-    assert!(charged.charge.is_admitted);
+    let Charged { charge: first, handle: pinned, .. } = table.charge_pinned(b"a", at(0), &fixed(1, 1000));
+    assert!(first.is_admitted);
     assert_eq!(
         charge(&table, "b", 0, &fixed(1, 1000)).evicted,
         None,
