@@ -66,7 +66,7 @@ fn nothing_is_allocated_per_request() {
     for (name, configuration, request) in cases {
         let site = Site { key: "/apisix/routes/1", consumer: None, meta: None, limits: &limits };
         let plugin = (jwt_auth.build)(&configuration, &site).unwrap();
-        let (mut edits, mut scratch) = (Edits::default(), Scratch::default());
+        let (mut edits, mut scratch, mut local) = (Edits::default(), Scratch::default(), Local::default());
         let mut run = || {
             edits.clear();
             let mut context = Context {
@@ -78,7 +78,7 @@ fn nothing_is_allocated_per_request() {
                 route: None,
                 edits: &mut edits,
                 scratch: &mut scratch,
-                limits: &mut Local::default(),
+                limits: &mut local,
             };
             let verdict = plugin.rewrite(&request.view(), &mut context);
             (matches!(verdict, Verdict::Continue), context.identity.is_some())
