@@ -112,6 +112,14 @@ fn a_count_that_outgrows_its_word_goes_on_in_a_wide_one() {
 }
 
 #[test]
+fn a_key_takes_little_beside_its_text() {
+    // Counter of handles, window, length of the text; a pointer and a byte in a table that is a half to seven eighths full.
+    let bytes = 8 + size_of::<crate::limit::window::Window>() + 8 + 2 * (size_of::<crate::limit::window::Handle>() + 1);
+    assert!(bytes <= 96, "{bytes}");
+    assert_eq!(size_of::<crate::limit::window::Window>(), 32, "what the table's documentation adds up");
+}
+
+#[test]
 fn workers_share_windows_and_survive_the_sweeper() {
     let table = Table::new(1024, 0, 0);
     let cells: [Arc<Cells>; 2] = Default::default();
