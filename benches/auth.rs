@@ -18,8 +18,10 @@ use ringgate::auth::jwt::{
     Workspace, judge,
 };
 use ringgate::base::base64url;
+use ringgate::base::clock::Now;
 use ringgate::http::request::OwnedRequest;
-use ringgate::plugin::{Context, Edits, Verdict};
+use ringgate::limit::{Local, Table};
+use ringgate::plugin::{Context, Edits, Site, Verdict};
 use serde_json::json;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -145,7 +147,10 @@ fn whole(criterion: &mut Criterion) {
 fn from_header_to_consumer(criterion: &mut Criterion) {
     const CONSUMERS: usize = 10_000;
     const TOKENS: usize = 256;
-    let plugin = (ringgate::plugin::registry::find("jwt-auth").unwrap().build)(&json!({})).unwrap();
+    let limits = Arc::new(Table::new(1024, 0, 0));
+    let site = Site { key: "/apisix/routes/1", consumer: None, meta: None, limits: &limits };
+    let plugin = (ringgate::plugin::registry::find("jwt-auth").unwrap().build)(&json!({}), &site).unwrap();
+    let mut local = Local::default();
     let mut group = criterion.benchmark_group("auth");
     for material in MATERIALS {
         let mut table = ConsumerTable::default();
@@ -176,11 +181,13 @@ fn from_header_to_consumer(criterion: &mut Criterion) {
                     let mut context = Context {
                         consumers: &table,
                         unix_s: NOW,
+                        now: Now::default(),
                         identity: None,
                         payload: None,
                         route: None,
                         edits: &mut edits,
                         scratch: &mut scratch,
+                        limits: &mut local,
                     };
                     matches!(plugin.rewrite(black_box(&request), &mut context), Verdict::Continue)
                 });

@@ -17,6 +17,7 @@ fn route(id: usize, uri: String, host: Option<String>) -> Result<Arc<Route>, Rul
         id: id.to_string().into(),
         name: None,
         service_id: None,
+        service_name: None,
         rule: Rule::new(parts)?,
         chain: Arc::new(Chain::default()),
         target: Target::None,

@@ -12,6 +12,7 @@ pub mod schema;
 // Data side, one of each per core.
 pub mod auth;
 pub mod http;
+pub mod limit;
 pub mod listener;
 pub mod log;
 pub mod metrics;

@@ -473,7 +473,10 @@ fn what_has_a_ttl_vanishes() {
 #[test]
 fn it_says_what_it_can_do() {
     let gateway = Gateway::start();
-    assert_eq!(gateway.admin("GET", "plugins/list", &Value::Null), (200, json!(["jwt-auth", "public-api"])));
+    assert_eq!(
+        gateway.admin("GET", "plugins/list", &Value::Null),
+        (200, json!(["jwt-auth", "limit-count", "public-api"]))
+    );
     let (status, schema) = gateway.admin("GET", "plugins/jwt-auth?schema_type=consumer", &Value::Null);
     assert_eq!((status, &schema["properties"]["key"]["type"]), (200, &json!("string")));
     assert_eq!(gateway.admin("GET", "schema/plugins/jwt-auth?schema_type=consumer", &Value::Null).1, schema);

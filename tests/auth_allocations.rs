@@ -6,9 +6,11 @@ use jsonwebtoken::{EncodingKey, Header};
 use ringgate::auth::consumer::{AuthMaterial, ConsumerTable, Credential, Identity};
 use ringgate::auth::jwt::key::PrivateKey;
 use ringgate::auth::jwt::{Algorithm, JwtCredential, PublicKey, Scratch, SigningKey, VerifyingKey};
+use ringgate::base::clock::Now;
 use ringgate::http::request::OwnedRequest;
+use ringgate::limit::{Local, Table};
 use ringgate::plugin::filter::{self, Decisions, Filter};
-use ringgate::plugin::{Context, Edits, Phase, Rules, Verdict, registry};
+use ringgate::plugin::{Context, Edits, Phase, Rules, Site, Verdict, registry};
 use serde_json::{Value, json};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -43,6 +45,7 @@ const NOW: u64 = 1_750_000_000;
 fn nothing_is_allocated_per_request() {
     let jwt_auth = registry::find("jwt-auth").unwrap();
     let consumers = consumers();
+    let limits = Arc::new(Table::new(1024, 0, 0));
     let token =
         token(&json!({"key": "jack-key", "exp": NOW + 60, "nbf": NOW - 60, "roles": ["a", "b"], "n": "\u{e9}\n"}));
     let expired = self::token(&json!({"key": "jack-key", "exp": NOW}));
@@ -61,18 +64,21 @@ fn nothing_is_allocated_per_request() {
         ("no base64url", json!({}), get("/").field("Authorization", "@.@.@")),
     ];
     for (name, configuration, request) in cases {
-        let plugin = (jwt_auth.build)(&configuration).unwrap();
-        let (mut edits, mut scratch) = (Edits::default(), Scratch::default());
+        let site = Site { key: "/apisix/routes/1", consumer: None, meta: None, limits: &limits };
+        let plugin = (jwt_auth.build)(&configuration, &site).unwrap();
+        let (mut edits, mut scratch, mut local) = (Edits::default(), Scratch::default(), Local::default());
         let mut run = || {
             edits.clear();
             let mut context = Context {
                 consumers: &consumers,
                 unix_s: NOW,
+                now: Now::default(),
                 identity: None,
                 payload: None,
                 route: None,
                 edits: &mut edits,
                 scratch: &mut scratch,
+                limits: &mut local,
             };
             let verdict = plugin.rewrite(&request.view(), &mut context);
             (matches!(verdict, Verdict::Continue), context.identity.is_some())
@@ -101,11 +107,13 @@ fn filters_allocate_nothing_once_their_decisions_have_a_place() {
     let context = Context {
         consumers: &consumers,
         unix_s: NOW,
+        now: Now::default(),
         identity: jack,
         payload: None,
         route: None,
         edits: &mut edits,
         scratch: &mut scratch,
+        limits: &mut Local::default(),
     };
     let mut decisions = Decisions::default();
     let mut run = || {

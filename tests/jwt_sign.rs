@@ -124,7 +124,10 @@ fn a_route_gives_it_another_path_and_guards_it() {
 #[test]
 fn the_plugin_is_listed_and_its_configuration_judged() {
     let bench = Bench::new();
-    assert_eq!(bench.gateway.admin("GET", "plugins/list", &Value::Null).1, json!(["jwt-auth", "public-api"]));
+    assert_eq!(
+        bench.gateway.admin("GET", "plugins/list", &Value::Null).1,
+        json!(["jwt-auth", "limit-count", "public-api"])
+    );
     let (status, schema) = bench.gateway.admin("GET", "plugins/public-api", &Value::Null);
     assert_eq!((status, &schema["properties"]["uri"]["type"]), (200, &json!("string")));
     let (status, answer) =

@@ -5,9 +5,11 @@
 //! anything runs.
 
 use crate::admin::{self, AdminState};
+use crate::base::clock::Now;
 use crate::config::{AccessLog, Admin, Config, Export};
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::dns::Resolver;
+use crate::limit::Table;
 use crate::log;
 use crate::metrics::Cells;
 use crate::plugin::Rules;
@@ -80,7 +82,9 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
     let (results, resolutions) = mpsc::unbounded_channel();
     let resolver = Resolver::start(config.resolver.clone(), results)
         .map_err(|reason| anyhow::anyhow!("cannot start resolving names: {reason}"))?;
-    let compiler = Compiler::new(PREFIX, settings.keepalive, plugin_rules);
+    let now = Now::read();
+    let limits = Arc::new(Table::new(settings.limit_count.windows_max, now.monotonic_us, now.unix_us / 1000));
+    let compiler = Compiler::new(PREFIX, settings.keepalive, plugin_rules).counting_in(Arc::clone(&limits));
     let control = Control::start(Arc::new(store), feed, compiler, Some(resolver), resolutions).await?;
     let (sink, writers) = start_log(&config.access_log, &plan.prefix, plan.workers)?;
 
@@ -111,6 +115,9 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
         })
         .with_context(|| format!("cannot start worker {index}"))?;
     }
+    // The sweeper counts like a worker.
+    let swept: Arc<Cells> = Arc::default();
+    tokio::spawn(control::limits::sweep(limits, Arc::clone(&swept)));
     let (closing, closed) = watch::channel(false);
     let admin = match (sockets.admin, config.admin) {
         (Some(socket), Some(rules)) => {
@@ -123,6 +130,7 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
         tokio::spawn(status::serve(socket, control, is_set(closed.clone())));
     }
     if let (Some(socket), Some(export)) = (sockets.export, config.export) {
+        let cells = [cells, vec![swept]].concat();
         tokio::spawn(async move { status::prometheus::serve(socket, &export.uri, cells, is_set(closed)).await });
     }
     writeln!(std::io::stdout().lock(), "{announced}")?;

@@ -12,6 +12,7 @@ mod export;
 mod jwt;
 mod key;
 mod keys;
+mod limit_count;
 mod listen;
 mod merge;
 mod read;

@@ -4,7 +4,8 @@ use super::error::Fault;
 use super::section::{Section, shown};
 use super::yaml::Table;
 use super::{
-    AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, export, jwt, keys, listen, merge, substitute,
+    AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, export, jwt, keys, limit_count, listen, merge,
+    substitute,
 };
 use crate::dns::ResolverOptions;
 use crate::log::Escape;
@@ -36,6 +37,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     let mut own = root.section("ringgate")?;
     let mut limits = own.section("limits")?;
     let mut jwt = own.section("jwt")?;
+    let mut limit_count = own.section("limit_count")?;
     let mut plugin_attr = root.section("plugin_attr")?;
     let mut prometheus = plugin_attr.section("prometheus")?;
 
@@ -73,6 +75,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
             limits: limits_of(&mut limits, &mut http)?,
             keepalive: keepalive(&mut upstream)?,
             jwt: jwt::read(&mut jwt)?,
+            limit_count: limit_count::read(&mut limit_count)?,
             drain_max: nginx.time("worker_shutdown_timeout")?.unwrap_or_else(|| Settings::default().drain_max),
         },
         warnings: Vec::new(),
@@ -90,6 +93,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
         deployment,
         limits,
         jwt,
+        limit_count,
         own,
         prometheus,
         plugin_attr,

@@ -3,7 +3,7 @@
 //! Values were written by several programs over years, so everything that is not understood is passed over
 //! (spec/config-sources §2.1): a value that is no JSON object has no facts.
 
-use crate::plugin::{AuthType, registry};
+use crate::plugin::registry;
 use crate::resource::PREFIX;
 use crate::schema::starts_like_reference;
 use serde::Deserializer;
@@ -15,7 +15,8 @@ use std::fmt;
 pub(super) struct Facts {
     /// Keys of the objects it names, existing or not; sorted, each once.
     pub(super) references: Vec<Box<str>>,
-    /// Plugin and value of the lookup attribute of each authentication configuration; sorted, each once.
+    /// Plugin and value of the lookup attribute of each authentication configuration, and of the attribute by which
+    /// configurations of a plugin belong together ([`registry::group_attribute`]); sorted, each once.
     pub(super) auth_keys: Vec<(&'static str, Box<str>)>,
 }
 
@@ -45,6 +46,8 @@ enum Kind {
     Service,
     Consumer,
     Credential,
+    /// Carries plugins that run for requests, and refers to nothing.
+    Plugins,
 }
 
 impl Kind {
@@ -56,6 +59,7 @@ impl Kind {
             ("routes", _, None, ..) => Some(Self::Route),
             ("services", _, None, ..) => Some(Self::Service),
             ("consumers", _, None, ..) => Some(Self::Consumer),
+            ("plugin_configs" | "consumer_groups" | "global_rules", _, None, ..) => Some(Self::Plugins),
             ("consumers", _, Some("credentials"), Some(_), None) => Some(Self::Credential),
             _ => None,
         }
@@ -68,7 +72,7 @@ impl Kind {
             (Self::Route, "plugin_config_id") => Member::Reference("plugin_configs"),
             (Self::Route | Self::Service, "upstream_id") => Member::Reference("upstreams"),
             (Self::Consumer, "group_id") => Member::Reference("consumer_groups"),
-            (Self::Consumer | Self::Credential, "plugins") => Member::Plugins,
+            (_, "plugins") => Member::Plugins,
             _ => Member::Other,
         }
     }
@@ -110,7 +114,10 @@ impl<'de> Visitor<'de> for ObjectSeed<'_> {
                         self.facts.references.push(format!("{PREFIX}/{directory}/{id}").into());
                     }
                 }
-                Member::Plugins => members.next_value_seed(PluginsSeed(self.facts))?,
+                Member::Plugins => {
+                    let authenticates = matches!(self.kind, Kind::Consumer | Kind::Credential);
+                    members.next_value_seed(PluginsSeed { authenticates, facts: self.facts })?;
+                }
                 Member::Other => drop(members.next_value::<IgnoredAny>()?),
             }
         }
@@ -163,7 +170,11 @@ macro_rules! pass_over_nested {
 }
 
 /// Reads `plugins`.
-struct PluginsSeed<'f>(&'f mut Facts);
+struct PluginsSeed<'f> {
+    /// Whether authentication plugins say here who somebody is.
+    authenticates: bool,
+    facts: &'f mut Facts,
+}
 
 impl<'de> DeserializeSeed<'de> for PluginsSeed<'_> {
     type Value = ();
@@ -181,15 +192,19 @@ impl<'de> Visitor<'de> for PluginsSeed<'_> {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut plugins: M) -> Result<(), M::Error> {
-        let authenticating =
-            |name: &str| registry::find(name).and_then(|plugin| Some((plugin.name, plugin.auth.as_ref()?)));
-        while let Some(plugin) = plugins.next_key_seed(NameSeed(authenticating))? {
+        let authenticates = self.authenticates;
+        let attribute = |name: &str| {
+            let plugin = registry::find(name)?;
+            let lookup = plugin.auth.as_ref().filter(|_| authenticates).map(|auth| auth.lookup_attribute);
+            Some((plugin.name, lookup.or_else(|| registry::group_attribute(plugin.name))?))
+        };
+        while let Some(plugin) = plugins.next_key_seed(NameSeed(attribute))? {
             match plugin {
-                Some((plugin, auth)) => {
-                    if let Some(value) = plugins.next_value_seed(ConfigurationSeed(auth))?
+                Some((plugin, attribute)) => {
+                    if let Some(value) = plugins.next_value_seed(ConfigurationSeed(attribute))?
                         && !starts_like_reference(&value)
                     {
-                        self.0.auth_keys.push((plugin, value));
+                        self.facts.auth_keys.push((plugin, value));
                     }
                 }
                 None => drop(plugins.next_value::<IgnoredAny>()?),
@@ -202,8 +217,8 @@ impl<'de> Visitor<'de> for PluginsSeed<'_> {
     pass_over_nested!(());
 }
 
-/// Reads an authentication plugin's configuration: the text of its lookup attribute.
-struct ConfigurationSeed(&'static AuthType);
+/// Reads a plugin's configuration: the text of one attribute.
+struct ConfigurationSeed(&'static str);
 
 impl<'de> DeserializeSeed<'de> for ConfigurationSeed {
     type Value = Option<Box<str>>;
@@ -222,7 +237,7 @@ impl<'de> Visitor<'de> for ConfigurationSeed {
 
     fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Self::Value, M::Error> {
         let mut found = None;
-        while let Some(is_lookup) = members.next_key_seed(NameSeed(|name: &str| name == self.0.lookup_attribute))? {
+        while let Some(is_lookup) = members.next_key_seed(NameSeed(|name: &str| name == self.0))? {
             if is_lookup {
                 found = members.next_value_seed(ScalarSeed)?;
             } else {
@@ -312,6 +327,17 @@ mod tests {
         for (key, value, want) in cases {
             assert_eq!(facts(key, value).0, want, "{key} {value}");
         }
+    }
+
+    #[test]
+    fn groups_of_limits_are_found_wherever_plugins_are() {
+        let object = r#"{"plugins":{"jwt-auth":{"key":"k"},"limit-count":{"key":"k2","group":"g"}}}"#;
+        for kind in ["routes", "services", "plugin_configs", "consumer_groups", "global_rules"] {
+            assert_eq!(facts(&format!("/apisix/{kind}/1"), object).1, [("limit-count", "g".to_owned())], "{kind}");
+        }
+        let both = [("jwt-auth", "k".to_owned()), ("limit-count", "g".to_owned())];
+        assert_eq!(facts("/apisix/consumers/jack", object).1, both);
+        assert_eq!(facts("/apisix/upstreams/1", object).1, []);
     }
 
     #[test]

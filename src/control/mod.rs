@@ -11,6 +11,7 @@
 mod facts;
 mod index;
 mod leases;
+pub mod limits;
 mod load;
 mod names;
 mod settle;

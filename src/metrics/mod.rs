@@ -54,4 +54,10 @@ pub struct Cells {
     pub jwt_cache_misses: Counter,
     /// Requests that jwt-auth did not authenticate, by reason; those that went on as anonymous included.
     pub jwt_refusals: [Counter; Reason::ALL.len()],
+    /// Windows of limits: what this thread has made less what it has swept away; only the sum over all means something.
+    pub limit_windows: Counter,
+    /// Charges that a limit rejected.
+    pub limit_rejections: Counter,
+    /// Windows that lost their count before their time, for lack of room.
+    pub limit_evictions: Counter,
 }

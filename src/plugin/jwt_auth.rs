@@ -38,7 +38,7 @@ pub static TYPE: PluginType = PluginType {
         build_credential: credential::build,
     }),
     check,
-    build,
+    build: |configuration, _site| build(configuration),
 };
 
 /// The name users type, and under which credentials are looked up.

@@ -125,7 +125,9 @@ mod tests {
     use super::*;
     use crate::auth::consumer::ConsumerTable;
     use crate::auth::jwt::Scratch;
+    use crate::base::clock::Now;
     use crate::http::request::OwnedRequest;
+    use crate::limit::Local;
     use crate::plugin::Edits;
     use serde_json::json;
 
@@ -179,11 +181,13 @@ mod tests {
             let mut context = Context {
                 consumers: &ConsumerTable::default(),
                 unix_s: 0,
+                now: Now::default(),
                 identity: None,
                 payload: None,
                 route: None,
                 edits: &mut edits,
                 scratch: &mut scratch,
+                limits: &mut Local::default(),
             };
             for verdict in [plugin.rewrite(&request.view(), &mut context), plugin.access(&request.view(), &mut context)]
             {

@@ -5,6 +5,7 @@
 
 use crate::auth::consumer::{ConsumerTable, Identity};
 use crate::auth::jwt::Payload;
+use crate::base::clock::Now;
 use crate::http::request::Request;
 use crate::route::Route;
 use crate::vars::Known;
@@ -15,11 +16,14 @@ use std::sync::Arc;
 pub mod chain;
 pub mod filter;
 pub mod jwt_auth;
+pub mod limit_count;
 pub mod meta;
 pub mod public_api;
 pub mod registry;
+mod response_fields;
 
 pub use chain::Chain;
+pub use response_fields::ResponseFields;
 
 /// One plugin with its configuration, built once per change and shared by all workers.
 ///
@@ -73,6 +77,8 @@ pub struct Context<'w> {
     pub consumers: &'w ConsumerTable,
     /// Whole seconds since the Unix epoch.
     pub unix_s: u64,
+    /// When the head was complete.
+    pub now: Now,
     /// Who is calling, once an authentication plugin has said so.
     pub identity: Option<Arc<Identity>>,
     /// What the caller's token says, where `store_in_ctx` asks for it.
@@ -83,6 +89,8 @@ pub struct Context<'w> {
     pub edits: &'w mut Edits,
     /// Buffers that authentication reuses between requests.
     pub scratch: &'w mut crate::auth::jwt::Scratch,
+    /// The worker's side of what limits count.
+    pub limits: &'w mut crate::limit::Local,
 }
 
 impl Context<'_> {
@@ -92,7 +100,8 @@ impl Context<'_> {
     }
 }
 
-/// Changes to the request head on its way to the upstream. Reused between requests.
+/// Changes to the request head on its way to the upstream, and to the response's on its way back. Reused between
+/// requests.
 #[derive(Debug, Default)]
 pub struct Edits {
     /// Names of fields to drop: every line of that name (compared without case, `_` like `-`).
@@ -101,6 +110,8 @@ pub struct Edits {
     pub query: Option<Vec<u8>>,
     /// Replaces the client's `Cookie` lines by one when set; empty means none.
     pub cookie: Option<Vec<u8>>,
+    /// Fields of the response to the client, whoever makes it.
+    pub response_fields: ResponseFields,
 }
 
 impl Edits {
@@ -109,6 +120,7 @@ impl Edits {
         self.remove_fields.clear();
         self.query = None;
         self.cookie = None;
+        self.response_fields.clear();
     }
 }
 
@@ -145,8 +157,24 @@ pub struct PluginType {
     pub auth: Option<AuthType>,
     /// Checks beyond the schema; the text follows APISIX's vocabulary.
     pub check: fn(&Value, Side) -> Result<(), String>,
-    /// Builds the route side. The configuration has passed schema and check.
-    pub build: fn(&Value) -> Result<Arc<dyn Plugin>, String>,
+    /// Builds the route side. The configuration has passed schema and check, and comes without `_meta`.
+    pub build: Build,
+}
+
+/// See [`PluginType::build`].
+pub type Build = fn(&Value, &Site<'_>) -> Result<Arc<dyn Plugin>, String>;
+
+/// Where a configuration stands, and what of the process its plugin may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    /// The whole key of the object (`/apisix/consumers/jack`).
+    pub key: &'a str,
+    /// The consumer's username, where the object is one.
+    pub consumer: Option<&'a str>,
+    /// The configuration's `_meta`, if any.
+    pub meta: Option<&'a Value>,
+    /// The windows of all limits.
+    pub limits: &'a Arc<crate::limit::Table>,
 }
 
 /// The consumer side of an authentication plugin.

@@ -22,7 +22,7 @@ pub static TYPE: PluginType = PluginType {
     schema: include_str!("public_api/schema.json"),
     auth: None,
     check: |_, _| Ok(()),
-    build: |configuration| Ok(Arc::new(PublicApi::new(configuration))),
+    build: |configuration, _site| Ok(Arc::new(PublicApi::new(configuration))),
 };
 
 /// One endpoint of the gateway's own.

@@ -40,6 +40,7 @@ pub fn push_response_head(
     now: Now,
 ) {
     let head = &exchange.response;
+    let set = &exchange.edits.response_fields;
     push_status_line(out, head.status, head.reason.of(buffer));
     let mut has_date = false;
     for field in &head.fields {
@@ -54,10 +55,11 @@ pub fn push_response_head(
             }
             _ => !(head.nominates && is_nominated(buffer, &head.fields, name)),
         };
-        if passes {
+        if passes && !set.has(name) {
             field.push_line(buffer, out);
         }
     }
+    set.push_lines(out);
     push_server(out, state);
     if !has_date {
         state.push_date(out, now);
@@ -85,12 +87,16 @@ pub fn push_answer(
     state.push_date(out, exchange.now);
     push_server(out, state);
     out.extend_from_slice(&answer.fields);
+    exchange.edits.response_fields.push_lines(out);
     if answer.status >= 500 && !exchange.tries.is_empty() {
         push_upstream_status(out, exchange);
     }
-    out.extend_from_slice(b"Content-Length: ");
-    push_decimal(out, answer.body.len() as u64);
-    out.extend_from_slice(b"\r\n");
+    // Neither has a body, and to say so with a length is forbidden for the first (RFC 9110 §8.6).
+    if !matches!(answer.status, 204 | 304) {
+        out.extend_from_slice(b"Content-Length: ");
+        push_decimal(out, answer.body.len() as u64);
+        out.extend_from_slice(b"\r\n");
+    }
     push_connection(out, exchange.head.minor_version, keep_alive);
     out.extend_from_slice(b"\r\n");
     if !is_head {

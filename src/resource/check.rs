@@ -3,7 +3,7 @@
 use super::kind::{Kind, Naming};
 use super::plugins::{self, Holder};
 use super::{Id, Refusal, State, consumer, credential};
-use crate::plugin::{Rules, registry};
+use crate::plugin::{Rules, limit_count, registry};
 use crate::schema::is_reference;
 use serde_json::{Map, Value};
 
@@ -60,7 +60,10 @@ impl Subject<'_> {
                 Check::Members(check) => check(object)?,
                 Check::Schema => self.schema(object)?,
                 Check::Refers(reference) => self.refers(state, object, reference)?,
-                Check::Plugins(holder) => plugins::check(object, *holder, self.rules)?,
+                Check::Plugins(holder) => {
+                    plugins::check(object, *holder, self.rules)?;
+                    self.groups(state, object, *holder)?;
+                }
                 Check::AuthKeys => self.auth_keys(state, object)?,
                 Check::ConsumerExists => self.consumer_exists(state)?,
             }
@@ -126,6 +129,35 @@ impl Subject<'_> {
             if let Some(owner) = other {
                 let owner = owner_words(self.prefix, owner);
                 return Err(format!("duplicate key of plugin {name} found with {owner}").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// A limit that counts in a group has the same settings as the others that do (spec/limit-count §6.3). Compared with
+    /// what is live only, so a group that is used once can be edited.
+    fn groups(&self, state: &dyn State, object: &Map<String, Value>, holder: Holder) -> Result<(), Refusal> {
+        let Some(conf) = object.get("plugins").and_then(|plugins| plugins.get(limit_count::NAME)) else {
+            return Ok(());
+        };
+        let Some(group) = limit_count::group(conf) else { return Ok(()) };
+        let own = self.key(&self.name(object)?);
+        for owner in state.auth_key_owners(limit_count::NAME, group) {
+            if *owner == *own {
+                continue;
+            }
+            let stored = state.get(&owner)?.and_then(|item| serde_json::from_str::<Value>(&item.value).ok());
+            let other = stored.as_ref().and_then(|value| value.get("plugins")?.get(limit_count::NAME));
+            let is_live = |other: &&Value| limit_count::group(other) == Some(group);
+            if other.filter(is_live).is_some_and(|other| !limit_count::may_share(conf, other)) {
+                tracing::warn!(
+                    key = own,
+                    group,
+                    other = &*owner,
+                    "limit-count: not written, the group's settings differ"
+                );
+                let text = plugins::refused(limit_count::NAME, holder, "group conf mismatched");
+                return Err(Refusal::Invalid(text));
             }
         }
         Ok(())

@@ -65,7 +65,8 @@ impl State for Memory {
     }
 
     fn auth_key_owners(&self, plugin: &str, attribute: &str) -> Vec<Arc<str>> {
-        let has = |value: &Value| value["plugins"][plugin]["key"] == *attribute;
+        let name = crate::plugin::registry::group_attribute(plugin).unwrap_or("key");
+        let has = |value: &Value| value["plugins"][plugin][name] == *attribute;
         self.values().filter(|(_, value)| has(value)).map(|(key, _)| Arc::clone(key)).collect()
     }
 

@@ -19,21 +19,29 @@ pub enum Holder {
 
 /// Checks the `plugins` of `object`, in the order they were sent, and lets authentication plugins complete theirs.
 pub(super) fn check(object: &mut Map<String, Value>, holder: Holder, rules: Rules) -> Result<(), String> {
-    let prefix = if holder == Holder::Route { "" } else { "invalid plugins configuration: " };
+    let prefix = prefix(holder);
     let Some(Value::Object(plugins)) = object.get_mut("plugins") else { return Ok(()) };
     for (name, conf) in plugins {
         if !conf.is_object() {
             return Err(format!("{prefix}invalid plugin conf {conf} for plugin [{name}]"));
         }
         let plugin = registry::find(name).ok_or_else(|| format!("{prefix}unknown plugin [{name}]"))?;
-        one(plugin, conf, holder, rules)
-            .map_err(|text| format!("{prefix}failed to check the configuration of plugin {name} err: {text}"))?;
+        one(plugin, conf, holder, rules).map_err(|text| refused(name, holder, &text))?;
         filter(conf).map_err(|text| format!("{prefix}{text}"))?;
         if holder == Holder::Credential && plugin.auth.is_none() {
             return Err("only supports auth type plugins in consumer credential".to_owned());
         }
     }
     Ok(())
+}
+
+/// The refusal of one plugin's configuration.
+pub(super) fn refused(plugin: &str, holder: Holder, text: &str) -> String {
+    format!("{}failed to check the configuration of plugin {plugin} err: {text}", prefix(holder))
+}
+
+fn prefix(holder: Holder) -> &'static str {
+    if holder == Holder::Route { "" } else { "invalid plugins configuration: " }
 }
 
 fn one(plugin: &PluginType, conf: &mut Value, holder: Holder, rules: Rules) -> Result<(), String> {

@@ -27,6 +27,8 @@ pub struct Route {
     pub name: Option<Box<str>>,
     /// The service it refers to, as text.
     pub service_id: Option<Box<str>>,
+    /// That service's `name`.
+    pub service_name: Option<Box<str>>,
     /// What must hold for the route to be taken.
     pub rule: Rule,
     /// Plugins of route, `plugin_config` and service, merged by name (spec/consumers-credentials-secrets §4).

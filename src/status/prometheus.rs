@@ -58,6 +58,10 @@ impl Collector for Workers {
         let connections = ConstGauge::new(self.sum(|cells| &cells.connections).cast_signed());
         let help = "Client connections open now";
         connections.encode(encoder.encode_descriptor("connections", help, None, connections.metric_type())?)?;
+        // What a worker makes, the control side sweeps away: the sum is right, or for a moment one below nothing.
+        let windows = ConstGauge::new(self.sum(|cells| &cells.limit_windows).cast_signed().max(0));
+        let help = "Keys whose requests limits are counting";
+        windows.encode(encoder.encode_descriptor("limit_windows", help, None, windows.metric_type())?)?;
         for (name, help, counter) in COUNTERS {
             let counter = ConstCounter::new(self.sum(counter));
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
@@ -78,7 +82,7 @@ impl Collector for Workers {
 /// Name (to which the text form adds `_total`), help, cell.
 type Series = (&'static str, &'static str, fn(&Cells) -> &Counter);
 
-const COUNTERS: [Series; 10] = [
+const COUNTERS: [Series; 12] = [
     ("connections_accepted", "Client connections accepted", |cells| &cells.accepted),
     ("connections_refused", "Client connections closed at once for lack of room", |cells| &cells.connections_refused),
     ("accept_failures", "Failures to accept a connection", |cells| &cells.accept_failures),
@@ -93,6 +97,8 @@ const COUNTERS: [Series; 10] = [
     ("jwt_auth_token_cache_misses", "Tokens of asymmetric algorithms that had not been verified before", |cells| {
         &cells.jwt_cache_misses
     }),
+    ("limit_rejections", "Charges that a limit rejected", |cells| &cells.limit_rejections),
+    ("limit_evictions", "Windows of limits that lost their count for lack of room", |cells| &cells.limit_evictions),
 ];
 
 /// What the library writes.

@@ -55,7 +55,7 @@ impl Comparison {
             _ => return Err(VarsError::InvalidExpression),
         };
         let name = variable.as_str().ok_or(VarsError::InvalidExpression)?;
-        if UNAVAILABLE.iter().any(|prefix| name.starts_with(prefix)) {
+        if super::unavailable(name) {
             return Err(VarsError::Unavailable(name.to_owned()));
         }
         Ok(Self { variable: Variable::named(name), is_negated, test })
@@ -154,7 +154,7 @@ fn bound(value: &Value) -> Option<f64> {
 }
 
 /// A decimal or `0x` number, as Lua reads one: white space around it and a sign are fine, words are not.
-fn number(text: &[u8]) -> Option<f64> {
+pub fn number(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text.trim_ascii()).ok()?;
     let (sign, digits) = match text.as_bytes().first()? {
         b'-' => (-1.0, text.get(1..)?),
@@ -206,8 +206,6 @@ fn networks(value: &Value) -> Result<Box<[IpNet]>, VarsError> {
     }
 }
 
-/// Variables of the original that need the body, the route's captures or a GraphQL parser.
-const UNAVAILABLE: [&str; 3] = ["post_arg", "graphql_", "uri_param_"];
 /// Largest compiled regular expression.
 const REGEX_BYTES_MAX: usize = 1 << 20;
 /// Memory one regular expression may use per worker while it matches.

@@ -14,9 +14,12 @@ use serde_json::Value;
 
 mod comparison;
 mod known;
+mod template;
 pub mod variable;
 
+pub use comparison::number;
 pub use known::Known;
+pub use template::Template;
 
 /// A parsed list of conditions.
 #[derive(Debug, Clone)]
@@ -98,6 +101,11 @@ pub fn check(vars: &Value) -> Result<(), String> {
     Expression::parse(vars).map(drop).map_err(|error| error.to_string())
 }
 
+/// Whether `name` is a variable that APISIX has and this gateway has not: what depends on it is refused.
+pub fn unavailable(name: &str) -> bool {
+    UNAVAILABLE.iter().any(|prefix| name.starts_with(prefix))
+}
+
 impl Node {
     fn holds(&self, known: &Known<'_>) -> bool {
         let holds = |node: &Self| node.holds(known);
@@ -168,6 +176,8 @@ impl Logic {
     }
 }
 
+/// Variables of the original that need the body, the route's captures or a GraphQL parser.
+const UNAVAILABLE: [&str; 3] = ["post_arg", "graphql_", "uri_param_"];
 /// Lists that may stand inside each other.
 pub const DEPTH_MAX: usize = 32;
 

@@ -4,6 +4,7 @@
 //! wherever it is held in the wanted form. Conditions of routes and plugins that name variables share this.
 
 use super::Known;
+use crate::base::bytes::push_address;
 use crate::http::path::hex_pair;
 use crate::http::request::Request;
 use std::borrow::Cow;
@@ -50,6 +51,8 @@ pub enum Variable {
     RouteName,
     /// `service_id`: the id of that route's service.
     ServiceId,
+    /// `service_name`: the name of that service.
+    ServiceName,
     /// `jwt_payload_<claim>`: a scalar member of the caller's token, once jwt-auth with `store_in_ctx` has verified one
     /// (spec/jwt-auth §8.3).
     Claim(Box<str>),
@@ -77,6 +80,7 @@ impl Variable {
             "route_id" => Self::RouteId,
             "route_name" => Self::RouteName,
             "service_id" => Self::ServiceId,
+            "service_name" => Self::ServiceName,
             _ => {
                 if let Some(field) = name.strip_prefix("http_") {
                     Self::Field(field.bytes().map(folded).collect())
@@ -116,9 +120,25 @@ impl Variable {
             Self::RouteId => known.route.map(|route| bytes(&route.id)),
             Self::RouteName => known.route.and_then(|route| route.name.as_deref()).map(bytes),
             Self::ServiceId => known.route.and_then(|route| route.service_id.as_deref()).map(bytes),
+            Self::ServiceName => known.route.and_then(|route| route.service_name.as_deref()).map(bytes),
             Self::Claim(name) => known.payload.and_then(|payload| payload.claim(name)).map(Cow::Borrowed),
             Self::Unknown(_) => None,
         }
+    }
+
+    /// Appends its value to `out`; whether there is one. Addresses are rendered in place, without allocating.
+    pub fn append(&self, known: &Known<'_>, out: &mut Vec<u8>) -> bool {
+        let address = match self {
+            Self::RemoteAddr => known.request.remote_addr,
+            Self::ServerAddr => known.request.local.ip(),
+            _ => {
+                let value = self.value(known);
+                out.extend_from_slice(value.as_deref().unwrap_or_default());
+                return value.is_some();
+            }
+        };
+        push_address(out, address);
+        true
     }
 
     /// Its value read as an IP address, an IPv6 one with or without brackets; `None` if it is absent or no address.
@@ -266,6 +286,9 @@ mod tests {
             let view = request.view();
             let value = Variable::named(name).value(&Known::of(&view));
             assert_eq!(value.as_deref(), want.map(str::as_bytes), "{name}");
+            let mut appended = b"=".to_vec();
+            assert_eq!(Variable::named(name).append(&Known::of(&view), &mut appended), want.is_some(), "{name}");
+            assert_eq!(appended, format!("={}", want.unwrap_or_default()).into_bytes(), "{name}");
         }
     }
 
@@ -292,6 +315,7 @@ mod tests {
             id: "r1".into(),
             name: Some("first".into()),
             service_id: service_id.map(Into::into),
+            service_name: service_id.map(|_| "first service".into()),
             rule: Rule::default(),
             chain: Arc::default(),
             target: Target::None,
@@ -314,6 +338,7 @@ mod tests {
             ("route_id", None, Some("r1"), Some("r1")),
             ("route_name", None, Some("first"), Some("first")),
             ("service_id", None, None, Some("s1")),
+            ("service_name", None, None, Some("first service")),
             ("consumer_name", None, Some("jack"), Some("jack")),
             ("consumer_group_id", None, None, Some("g1")),
             ("uri", Some("/p"), Some("/p"), Some("/p")),

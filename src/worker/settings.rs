@@ -26,6 +26,8 @@ pub struct Settings {
     pub keepalive: crate::upstream::KeepalivePool,
     /// `ringgate.jwt`.
     pub jwt: crate::auth::jwt::Settings,
+    /// `ringgate.limit_count`.
+    pub limit_count: crate::limit::Settings,
     /// `nginx_config.worker_shutdown_timeout`: how long a drain may take.
     pub drain_max: Duration,
 }
@@ -96,6 +98,7 @@ impl Default for Settings {
             limits: Limits::default(),
             keepalive: crate::upstream::KeepalivePool::default(),
             jwt: crate::auth::jwt::Settings::default(),
+            limit_count: crate::limit::Settings::default(),
             drain_max: Duration::from_secs(240),
         }
     }

@@ -4,6 +4,7 @@ use super::settings::Settings;
 use super::tables::Tables;
 use crate::auth::jwt::Scratch;
 use crate::base::clock::{Clock, Now, http_date};
+use crate::limit::Local;
 use crate::log;
 use crate::metrics::Cells;
 use crate::net::buffer::Buffers;
@@ -37,6 +38,8 @@ pub struct State {
     pub log: RefCell<log::Writer>,
     /// What authentication reuses between requests.
     pub scratch: RefCell<Scratch>,
+    /// What limits keep per worker.
+    pub limits: RefCell<Local>,
     /// The gateway's own answers.
     pub answers: Answers,
     /// Set once when the worker stops accepting.
@@ -51,6 +54,7 @@ impl State {
     /// The state of a worker that has seen no configuration yet.
     pub fn new(settings: Arc<Settings>, mailbox: Mailbox, cells: Arc<Cells>, log: log::Writer, seed: u64) -> Self {
         let scratch = RefCell::new(Scratch::new(&settings.jwt, Arc::clone(&cells)));
+        let limits = RefCell::new(Local::new(settings.limit_count, Arc::clone(&cells)));
         Self {
             settings,
             tables: RefCell::new(Tables::new(seed)),
@@ -61,6 +65,7 @@ impl State {
             cells,
             log: RefCell::new(log),
             scratch,
+            limits,
             answers: Answers::new(),
             draining: Cell::new(false),
             mailbox: RefCell::new(mailbox),

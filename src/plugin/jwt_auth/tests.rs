@@ -49,11 +49,13 @@ fn run(configuration: &Value, request: &OwnedRequest) -> (Result<String, String>
     let mut context = Context {
         consumers: &consumers,
         unix_s: NOW,
+        now: crate::base::clock::Now::default(),
         identity: None,
         payload: None,
         route: None,
         edits: &mut edits,
         scratch: &mut scratch,
+        limits: &mut crate::limit::Local::default(),
     };
     let outcome = match plugin.rewrite(&request.view(), &mut context) {
         Verdict::Continue => Ok(context.identity.unwrap().username.to_string()),
@@ -101,11 +103,13 @@ fn the_identity_is_the_matched_credentials() {
     let mut context = Context {
         consumers: &consumers,
         unix_s: NOW,
+        now: crate::base::clock::Now::default(),
         identity: None,
         payload: None,
         route: None,
         edits: &mut edits,
         scratch: &mut scratch,
+        limits: &mut crate::limit::Local::default(),
     };
     assert!(matches!(plugin.rewrite(&request.view(), &mut context), Verdict::Continue));
     assert_eq!(context.identity.unwrap().credential_id.as_deref(), Some("c1"));
@@ -253,11 +257,13 @@ fn claims_become_variables_where_store_in_ctx_asks_for_them() {
         let mut context = Context {
             consumers: &consumers,
             unix_s: NOW,
+            now: crate::base::clock::Now::default(),
             identity: None,
             payload: None,
             route: None,
             edits: &mut edits,
             scratch: &mut scratch,
+            limits: &mut crate::limit::Local::default(),
         };
         assert!(matches!(plugin.rewrite(&request.view(), &mut context), Verdict::Continue), "{name}");
         let (view, text) = (request.view(), |value: &str| value.as_bytes().to_vec());

@@ -10,11 +10,13 @@ fn status(configuration: &Value, method: &str, target: &str) -> (u16, Vec<u8>) {
     let mut context = Context {
         consumers: &ConsumerTable::default(),
         unix_s: 0,
+        now: crate::base::clock::Now::default(),
         identity: None,
         payload: None,
         route: None,
         edits: &mut edits,
         scratch: &mut scratch,
+        limits: &mut crate::limit::Local::default(),
     };
     let request = OwnedRequest::new(method, target);
     assert!(matches!(plugin.rewrite(&request.view(), &mut context), Verdict::Continue));

@@ -3,7 +3,9 @@
 use super::*;
 use crate::auth::consumer::{ConsumerTable, Identity};
 use crate::auth::jwt::Scratch;
+use crate::base::clock::Now;
 use crate::http::request::OwnedRequest;
+use crate::limit::Local;
 use crate::plugin::chain::MergedChains;
 use crate::plugin::filter::{Filter, parse};
 use crate::plugin::meta::Disabled;
@@ -75,6 +77,7 @@ fn trace(rules: Vec<Link>, route: Vec<Link>, target: &str) -> String {
         id: "r1".into(),
         name: None,
         service_id: Some("s1".into()),
+        service_name: None,
         rule,
         chain: Arc::new(Chain::new(route)),
         target: Target::None,
@@ -87,11 +90,13 @@ fn trace(rules: Vec<Link>, route: Vec<Link>, target: &str) -> String {
     let mut context = Context {
         consumers: &consumers,
         unix_s: 0,
+        now: Now::default(),
         identity: None,
         payload: None,
         route: None,
         edits: &mut edits,
         scratch: &mut scratch,
+        limits: &mut Local::default(),
     };
     let mut phases = Phases { answers: &answers, router: &router, global_rules: &rules, decisions: &mut decisions };
     let request = OwnedRequest::new("GET", target);

@@ -64,6 +64,7 @@ impl Sketch {
             id: sketch.id.into(),
             name: None,
             service_id: None,
+            service_name: None,
             rule: Rule::new(parts).unwrap(),
             chain: Arc::new(Chain::default()),
             target: Target::None,

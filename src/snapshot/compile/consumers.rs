@@ -79,7 +79,7 @@ impl Consumers {
             let Some(configuration) = spec.plugins.shift_remove(&name) else { continue };
             logins.extend(usable_login(key, &name, catalog.login(&name, configuration)));
         }
-        let plugins = catalog.build(key, spec.plugins);
+        let plugins = catalog.build_for_consumer(key, username, spec.plugins);
         let entry = Entry {
             revision,
             username: username.into(),

@@ -21,6 +21,7 @@ mod upstreams;
 
 use super::change::Change;
 use crate::base::map::HashMap;
+use crate::limit::Table;
 use crate::plugin::{Rules, registry};
 use crate::resource::PREFIX;
 use crate::store::Event;
@@ -96,6 +97,13 @@ impl Compiler {
         }
     }
 
+    /// Lets plugins count in `limits`, which all workers share.
+    #[must_use]
+    pub fn counting_in(mut self, limits: Arc<Table>) -> Self {
+        self.catalog.count_in(limits);
+        self
+    }
+
     /// Takes events in order. An object that cannot be used is logged and fails closed; it never stops the rest.
     ///
     /// A value that is not readable as its kind of object leaves the object before it in place.
@@ -127,9 +135,9 @@ impl Compiler {
     fn take(&mut self, object: Object<'_>, event: &Event, out: &mut Compiled) -> Result<(), Rejected> {
         let Self { catalog, upstreams, routes, consumers, global_rules, .. } = self;
         match (object, event.value.as_deref()) {
-            (Object::Route(id), Some(text)) => routes.put_route(catalog, upstreams, id, text, out)?,
+            (Object::Route(id), Some(text)) => routes.put_route(catalog, upstreams, &event.key, id, text, out)?,
             (Object::Route(id), None) => routes.remove_route(upstreams, id, out),
-            (Object::Service(id), Some(text)) => routes.put_service(catalog, upstreams, id, text, out)?,
+            (Object::Service(id), Some(text)) => routes.put_service(catalog, upstreams, &event.key, id, text, out)?,
             (Object::Service(id), None) => routes.remove_service(upstreams, id, out),
             (Object::Upstream(id), Some(text)) => upstreams.put(id, &read(text)?, out),
             (Object::Upstream(id), None) => upstreams.remove(id, out),

@@ -7,10 +7,11 @@
 use crate::auth::consumer::AuthMaterial;
 use crate::base::map::HashMap;
 use crate::http::answer::page;
+use crate::limit::{Settings, Table};
 use crate::plugin::chain::{Chain, Link};
 use crate::plugin::filter::Filter;
 use crate::plugin::meta::{Disabled, Meta, Refuses};
-use crate::plugin::{PluginType, Rules, Side};
+use crate::plugin::{PluginType, Rules, Side, Site};
 use crate::schema::{Schema, holds_reference};
 use serde_json::{Map, Value};
 use std::sync::{Arc, OnceLock};
@@ -23,6 +24,7 @@ pub(super) struct Catalog {
     /// Shared by all objects without plugins: most consumers are such.
     no_plugins: Arc<PluginSet>,
     no_links: Arc<[Link]>,
+    limits: Arc<Table>,
 }
 
 struct Known {
@@ -48,7 +50,13 @@ impl Catalog {
             unusable: Arc::from([unusable_link()]),
             no_plugins: Arc::new(PluginSet::new(Box::default())),
             no_links: Arc::default(),
+            limits: Arc::new(Table::new(Settings::default().windows_max, 0, 0)),
         }
+    }
+
+    /// Lets the plugins count in `limits`.
+    pub(super) fn count_in(&mut self, limits: Arc<Table>) {
+        self.limits = limits;
     }
 
     /// The plugin type called `name`, if it is an authentication plugin.
@@ -63,11 +71,21 @@ impl Catalog {
 
     /// Builds the plugins of the object at `key`. What cannot be built is logged and marked.
     pub(super) fn build(&self, key: &str, plugins: Map<String, Value>) -> Arc<PluginSet> {
+        self.build_for(key, None, plugins)
+    }
+
+    /// [`Catalog::build`] for the consumer at `key`.
+    pub(super) fn build_for_consumer(&self, key: &str, username: &str, plugins: Map<String, Value>) -> Arc<PluginSet> {
+        self.build_for(key, Some(username), plugins)
+    }
+
+    fn build_for(&self, key: &str, consumer: Option<&str>, plugins: Map<String, Value>) -> Arc<PluginSet> {
         if plugins.is_empty() {
             return Arc::clone(&self.no_plugins);
         }
         let members = plugins.into_iter().map(|(name, configuration)| {
-            let state = self.build_one(&name, configuration).unwrap_or_else(|reason| {
+            let site = Site { key, consumer, meta: None, limits: &self.limits };
+            let state = self.build_one(&name, configuration, site).unwrap_or_else(|reason| {
                 tracing::error!(key, plugin = name, reason, "plugin cannot run: what uses it answers 503");
                 State::Broken
             });
@@ -76,21 +94,22 @@ impl Catalog {
         Arc::new(PluginSet::new(members.collect()))
     }
 
-    fn build_one(&self, name: &str, mut configuration: Value) -> Result<State, String> {
+    fn build_one(&self, name: &str, mut configuration: Value, site: Site<'_>) -> Result<State, String> {
         let mut meta = Meta::of(&configuration)?;
         if meta.disable {
             return Ok(State::Off);
         }
         let known = self.known.get(name).ok_or("unknown plugin")?;
-        if let Value::Object(members) = &mut configuration {
-            members.shift_remove("_meta");
-        }
+        let own_meta = match &mut configuration {
+            Value::Object(members) => members.shift_remove("_meta"),
+            _ => None,
+        };
         if holds_reference(&configuration) {
             return Err(REFERENCE_UNSUPPORTED.into());
         }
         known.schema.as_ref().map_err(Clone::clone)?.check(&configuration)?;
         (known.kind.check)(&configuration, Side::Route)?;
-        let plugin = (known.kind.build)(&configuration)?;
+        let plugin = (known.kind.build)(&configuration, &Site { meta: own_meta.as_ref(), ..site })?;
         Ok(State::Runs(Link {
             name: known.kind.name,
             priority: meta.priority.unwrap_or(known.kind.priority),

@@ -45,6 +45,7 @@ struct Entry {
 }
 
 struct Service {
+    name: Option<String>,
     hosts: Vec<String>,
     plugins: Arc<PluginSet>,
     source: Source,
@@ -52,11 +53,12 @@ struct Service {
 }
 
 impl Routes {
-    /// Takes the object `routes/{id}`. A rejected object leaves the one before it in place.
+    /// Takes the object `routes/{id}`, which is stored at `key`. A rejected object leaves the one before it in place.
     pub(super) fn put_route(
         &mut self,
         catalog: &Catalog,
         upstreams: &mut Upstreams,
+        key: &str,
         id: &str,
         text: &str,
         out: &mut Compiled,
@@ -79,7 +81,7 @@ impl Routes {
         rule(&spec, &[])?;
         let timeouts = spec.timeout.as_ref().map(node::timeouts).transpose()?;
 
-        let key = format!("/routes/{id}");
+        let owner = format!("/routes/{id}");
         let id: Arc<str> = id.into();
         let before = self.by_id.remove(&id);
         let reference = |entry: &Option<Entry>, of: fn(&RouteSpec) -> &Option<Id>| {
@@ -92,8 +94,8 @@ impl Routes {
 
         let (source_before, is_live) = before.map_or((Source::None, false), |entry| (entry.source, entry.is_live));
         let source =
-            upstreams.source(&key, source_before, spec.upstream_id.as_ref(), spec.upstream.take().as_ref(), out);
-        let plugins = catalog.build(&key, std::mem::take(&mut spec.plugins));
+            upstreams.source(&owner, source_before, spec.upstream_id.as_ref(), spec.upstream.take().as_ref(), out);
+        let plugins = catalog.build(key, std::mem::take(&mut spec.plugins));
         self.by_id.insert(Arc::clone(&id), Entry { spec, plugins, source, timeouts, is_foreign, is_live });
         self.dirty.insert(id);
         Ok(())
@@ -111,21 +113,23 @@ impl Routes {
         }
     }
 
-    /// Takes the object `services/{id}`.
+    /// Takes the object `services/{id}`, which is stored at `key`.
     pub(super) fn put_service(
         &mut self,
         catalog: &Catalog,
         upstreams: &mut Upstreams,
+        key: &str,
         id: &str,
         text: &str,
         out: &mut Compiled,
     ) -> Result<(), Rejected> {
         let spec: ServiceSpec = read(text)?;
-        let key = format!("/services/{id}");
+        let owner = format!("/services/{id}");
         let before = self.services.remove(id).map(|service| service.source).unwrap_or_default();
-        let source = upstreams.source(&key, before, spec.upstream_id.as_ref(), spec.upstream.as_ref(), out);
-        let plugins = catalog.build(&key, spec.plugins);
-        let service = Service { hosts: spec.hosts, plugins, source, enable_websocket: spec.enable_websocket };
+        let source = upstreams.source(&owner, before, spec.upstream_id.as_ref(), spec.upstream.as_ref(), out);
+        let plugins = catalog.build(key, spec.plugins);
+        let service =
+            Service { name: spec.name, hosts: spec.hosts, plugins, source, enable_websocket: spec.enable_websocket };
         self.services.insert(id.into(), service);
         self.dirty.extend(self.by_service.of(id).cloned());
         Ok(())
@@ -181,6 +185,7 @@ impl Routes {
             id: id.into(),
             name: spec.name.as_deref().map(Into::into),
             service_id: text_of(spec.service_id.as_ref()).map(Into::into),
+            service_name: service.and_then(|service| service.name.as_deref()).map(Into::into),
             rule,
             chain,
             target,

@@ -7,9 +7,11 @@ mod routes;
 use super::*;
 use crate::auth::consumer::{AuthMaterial, Consumer, ConsumerTable, Credential};
 use crate::auth::jwt::{Algorithm, JwtCredential, Scratch};
+use crate::base::clock::Now;
 use crate::http::request::OwnedRequest;
+use crate::limit::Local;
 use crate::plugin::chain::Link;
-use crate::plugin::{AuthType, Chain, Context, Edits, Phase, Plugin, PluginType, Side, Verdict};
+use crate::plugin::{AuthType, Chain, Context, Edits, Phase, Plugin, PluginType, Side, Site, Verdict};
 use crate::route::{Route, Target};
 use crate::upstream::{Upstream, UpstreamSlot};
 use serde_json::json;
@@ -19,7 +21,7 @@ use serde_json::json;
 struct Told(#[expect(dead_code, reason = "read through Debug")] String);
 impl Plugin for Told {}
 
-fn told(configuration: &Value) -> Result<Arc<dyn Plugin>, String> {
+fn told(configuration: &Value, _site: &Site<'_>) -> Result<Arc<dyn Plugin>, String> {
     if configuration.get("fails").is_some() {
         return Err("told to fail".into());
     }
@@ -180,11 +182,13 @@ fn assert_refuses(links: &[Link], name: &str) {
     let mut context = Context {
         consumers: &ConsumerTable::default(),
         unix_s: 0,
+        now: Now::default(),
         identity: None,
         payload: None,
         route: None,
         edits: &mut edits,
         scratch: &mut scratch,
+        limits: &mut Local::default(),
     };
     let verdict = link.plugin.rewrite(&OwnedRequest::new("GET", "/").view(), &mut context);
     assert!(matches!(&verdict, Verdict::Respond(answer) if answer.status == 503), "{name}: {verdict:?}");

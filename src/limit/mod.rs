@@ -1,0 +1,38 @@
+//! Quotas: how many requests one key may make in a window of time (spec/limit-count §6).
+//!
+//! A key, a [`Quota`] and the time in, a [`Charge`] out: admitted or not, what remains, when it resets. Runs once per
+//! limited request, in the access phase. Windows are shared by all workers, so a quota holds for the process as a
+//! whole: [`Table`] has them by key, a [`Pinned`] handle is for keys known when the configuration was compiled, and a
+//! worker's [`Local`] remembers the handles of the others. Time is an argument. Charging a window whose handle is at
+//! hand takes no lock, never allocates, waits or panics; what is locked, and for how long, stands at [`Table`]. Bench:
+//! `limit`; a model of hits against the sweeper: `tests/limit_loom.rs`.
+#![forbid(unsafe_code)]
+
+pub mod fixed_window;
+pub mod local;
+pub mod quota;
+pub mod sliding_window;
+mod sync;
+pub mod table;
+#[cfg(test)]
+mod tests;
+pub mod window;
+
+pub use local::Local;
+pub use quota::{Charge, Gone, Kind, Moment, Quota};
+pub use table::{Pinned, Table};
+
+/// How limits work for the whole process (`ringgate.limit_count` of the configuration).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// `windows_max`: keys that are counted at once; see [`Table`] for what happens beyond. 1,048,576.
+    pub windows_max: usize,
+    /// `retry_after`: rejections say `Retry-After`, which APISIX does not. False.
+    pub retry_after: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { windows_max: 1 << 20, retry_after: false }
+    }
+}
