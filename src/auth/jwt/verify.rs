@@ -212,19 +212,16 @@ impl fmt::Debug for VerifyingKey {
 /// Whether ring verifies with a modulus of this length; shorter ones are left to `extra`. A key that can verify nothing
 /// is found here, not at the first token.
 fn is_for_ring(key: &RsaPublicKey) -> Result<bool, KeyFault> {
+    let bits = key.bits();
+    if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) {
+        return Err(KeyFault::RsaSize { bits });
+    }
     let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
-    let exponent_bytes = 1..=RSA_EXPONENT_BYTES_MAX;
-    if !is_odd(&key.modulus)
-        || !is_odd(&key.exponent)
-        || *key.exponent == [1]
-        || !exponent_bytes.contains(&key.exponent.len())
-    {
+    let is_exponent = is_odd(&key.exponent) && *key.exponent != [1] && key.exponent.len() <= RSA_EXPONENT_BYTES_MAX;
+    if !is_odd(&key.modulus) || !is_exponent {
         return Err(KeyFault::Invalid("RSA"));
     }
-    match key.bits() {
-        bits if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) => Err(KeyFault::RsaSize { bits }),
-        bits => Ok(bits >= RING_RSA_BITS_MIN),
-    }
+    Ok(bits >= RING_RSA_BITS_MIN)
 }
 
 fn components(key: &RsaPublicKey) -> RsaPublicKeyComponents<&[u8]> {
