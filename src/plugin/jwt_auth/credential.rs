@@ -261,6 +261,32 @@ mod tests {
         );
     }
 
+    /// What a build without the feature cannot verify with is refused when it is written; what nobody can read is not.
+    #[test]
+    fn a_key_that_this_build_cannot_verify_with_is_refused() {
+        let cases = [
+            ("ES512", include_str!("../../../tests/data/keys/p-521.pem"), "ES512"),
+            ("EdDSA", include_str!("../../../tests/data/keys/ed448.pem"), "Ed448"),
+            ("RS256", include_str!("../../../tests/data/keys/rsa-1024.pem"), "an RSA key below 2048 bits"),
+            ("PS256", include_str!("../../../tests/data/keys/rsa-1024.pem"), "an RSA key below 2048 bits"),
+        ];
+        for (algorithm, pem, what) in cases {
+            let configuration = json!({"key": "k", "algorithm": algorithm, "public_key": pem});
+            let refusal = format!("{what} needs a build with the cargo feature extra-algorithms");
+            let want = if cfg!(feature = "extra-algorithms") { Ok(()) } else { Err(refusal) };
+            assert_eq!(check(&configuration), want, "{algorithm}");
+        }
+        for (algorithm, pem) in [
+            ("ES256", include_str!("../../../tests/data/keys/p-256.pem")),
+            ("EdDSA", include_str!("../../../tests/data/keys/ed25519.pem")),
+            ("PS256", include_str!("../../../tests/data/keys/rsa-2048.pem")),
+            ("ES256", "no key"),
+        ] {
+            let configuration = json!({"key": "k", "algorithm": algorithm, "public_key": pem});
+            assert_eq!(check(&configuration), Ok(()), "{algorithm}");
+        }
+    }
+
     #[test]
     fn nothing_else_is_completed() {
         for configuration in [

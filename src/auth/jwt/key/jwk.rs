@@ -1,7 +1,6 @@
 //! Public keys as JSON (RFC 7517, RFC 7518 §6, RFC 8037 §2).
 
-use super::pem::{ED448_BYTES, ED25519_BYTES};
-use super::{KeyFault, PublicKey, RsaPublicKey, point};
+use super::{ED448_BYTES, ED25519_BYTES, KeyFault, PublicKey, RsaPublicKey, point};
 use crate::auth::jwt::algorithm::Curve;
 use crate::base::base64url;
 use serde_json::Value;

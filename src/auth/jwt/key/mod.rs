@@ -7,8 +7,6 @@
 mod jwk;
 mod pem;
 
-pub(super) use pem::ED448_BYTES;
-
 use super::algorithm::{Algorithm, Curve};
 
 /// A public key.
@@ -177,6 +175,10 @@ pub enum KeyFault {
     NotBuilt(&'static str),
 }
 
+/// Bytes of an Ed25519 key, public or private (RFC 8032 §5.1.5).
+const ED25519_BYTES: usize = 32;
+/// Bytes of an Ed448 key, public or private (RFC 8032 §5.2.5).
+pub(super) const ED448_BYTES: usize = 57;
 /// Shortest RSA modulus that verifies, in bits. Too short to be safe, and what APISIX accepts.
 pub const RSA_BITS_MIN: usize = 512;
 /// Longest RSA modulus that verifies, in bits: what one token may cost is bounded.

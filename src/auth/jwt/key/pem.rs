@@ -1,6 +1,6 @@
 //! Keys in PEM (RFC 7468): SPKI, PKCS#1, PKCS#8 and SEC 1 documents.
 
-use super::{KeyFault, PrivateKey, PublicKey, RsaPublicKey, checked_point};
+use super::{ED448_BYTES, ED25519_BYTES, KeyFault, PrivateKey, PublicKey, RsaPublicKey, checked_point};
 use crate::auth::jwt::algorithm::Curve;
 use pkcs8::PrivateKeyInfoRef;
 use pkcs8::der::Decode;
@@ -164,8 +164,3 @@ const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// `id-Ed448`.
 const ED448: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.113");
-
-/// Bytes of an Ed25519 key, public or private.
-pub(super) const ED25519_BYTES: usize = 32;
-/// Bytes of an Ed448 key, public or private.
-pub(in crate::auth::jwt) const ED448_BYTES: usize = 57;

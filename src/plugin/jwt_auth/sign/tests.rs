@@ -27,6 +27,7 @@ const RSA: (&str, &str) = pair!("rsa");
 const RSA_1024: (&str, &str) = pair!("rsa-1024");
 const P256: (&str, &str) = pair!("p256");
 const P384: (&str, &str) = pair!("p384");
+#[cfg(feature = "extra-algorithms")]
 const P521: (&str, &str) = pair!("p521");
 const ED25519: (&str, &str) = pair!("ed25519");
 
