@@ -72,12 +72,14 @@ impl Counts {
         fits.then_some((self.id & ID_MAX) << (2 * COUNT_BITS) | self.last << COUNT_BITS | self.current)
     }
 
-    /// Only the id's low bits are kept; the rest is that of the nearest such id to `near`. Right for windows that are
-    /// less than 2^11 lengths old, and older ones were swept away long before.
+    /// Only the id's low bits are kept; the rest is that of the latest such id that is not more than [`AHEAD_MAX`] ahead
+    /// of `near`, for workers whose clocks were read at different moments. A window that was left alone for a multiple
+    /// of 2^12 lengths is taken for a current one, for [`AHEAD_MAX`] lengths at most: one that nobody asks for is swept
+    /// away long before, save for those that configurations hold on to.
     #[inline]
     fn unpack(word: u64, near: u64) -> Self {
         let ahead = (word >> (2 * COUNT_BITS)).wrapping_sub(near) & ID_MAX;
-        let id = if ahead > ID_MAX / 2 { near.saturating_sub(ID_MAX + 1 - ahead) } else { near.saturating_add(ahead) };
+        let id = if ahead > AHEAD_MAX { near.saturating_sub(ID_MAX + 1 - ahead) } else { near.saturating_add(ahead) };
         Self { id, last: word >> COUNT_BITS & COUNT_MAX, current: word & COUNT_MAX }
     }
 }
@@ -202,6 +204,8 @@ const COUNT_BITS: u32 = 26;
 const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
 const ID_MAX: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;
 /// The current count is kept below its bits' maximum, so that no window looks dead.
+/// How many lengths a window's id may be ahead of a reader's clock.
+const AHEAD_MAX: u64 = 2;
 const DEAD: u64 = u64::MAX;
 /// Waits are told in hundredths of a second, rounded up.
 const ROUND_MS: u128 = 10;

@@ -4,6 +4,7 @@
 //! wherever it is held in the wanted form. Conditions of routes and plugins that name variables share this.
 
 use super::Known;
+use crate::auth::consumer::Identity;
 use crate::base::bytes::push_address;
 use crate::http::path::hex_pair;
 use crate::http::request::Request;
@@ -112,7 +113,10 @@ impl Variable {
             Self::RemotePort => Some(request.peer.port().to_string().into_bytes().into()),
             Self::Query => Some(request.query).filter(|query| !query.is_empty()).map(Cow::Borrowed),
             Self::IsArgs => Some(if request.query.is_empty() { &b""[..] } else { b"?" }.into()),
-            Self::Field(name) => field(request, name),
+            Self::Field(name) => match known.identity {
+                Some(identity) if IDENTITY_FIELDS.contains(&&**name) => identity_field(identity, name),
+                _ => field(request, name),
+            },
             Self::Argument(name) => argument(request.query, name),
             Self::Cookie(name) => cookie(request, name).map(Cow::Borrowed),
             Self::ConsumerName => known.identity.map(|identity| bytes(&identity.username)),
@@ -181,6 +185,20 @@ fn field<'a>(request: &Request<'a>, name: &[u8]) -> Option<Cow<'a, [u8]>> {
     }
     Some(joined)
 }
+
+/// What the upstream is told in a line that names the caller; once somebody is identified, the client's own copy of it
+/// means nothing.
+fn identity_field<'a>(identity: &'a Identity, name: &[u8]) -> Option<Cow<'a, [u8]>> {
+    let lines = identity.fields.split(|byte| *byte == b'\n');
+    let mut named = lines.filter_map(|line| {
+        let mark = memchr::memchr(b':', line)?;
+        Some((line.get(..mark)?, line.get(mark + 1..)?.trim_ascii()))
+    });
+    named.find(|(field, _)| is_named(field, name)).map(|(_, value)| value.into())
+}
+
+/// The lines that [`Identity::render_fields`] writes, as they stand in a variable's name.
+const IDENTITY_FIELDS: [&[u8]; 3] = [b"x_consumer_username", b"x_credential_identifier", b"x_consumer_custom_id"];
 
 fn is_named(field: &[u8], name: &[u8]) -> bool {
     field.len() == name.len() && field.iter().zip(name).all(|(byte, wanted)| folded(*byte) == *wanted)
@@ -348,6 +366,36 @@ mod tests {
             assert_eq!(value(&Known::of(&view)).as_deref(), before, "{name}");
             assert_eq!(value(&known(Some(&route), Some(&jack))).as_deref(), with_route, "{name}");
             assert_eq!(value(&known(Some(&served), Some(&member))).as_deref(), with_all, "{name}");
+        }
+    }
+
+    /// A limit per `http_x_consumer_username` must not count what the client made up.
+    #[test]
+    fn lines_that_name_the_caller_are_the_gateways_own() {
+        let request = OwnedRequest::new("GET", "/p")
+            .field("X-Consumer-Username", "mallory")
+            .field("X_Credential_Identifier", "forged")
+            .field("X-Consumer-Custom-ID", "0");
+        let view = request.view();
+        let jack = |custom_id| Identity {
+            username: "jack".into(),
+            group_id: None,
+            credential_id: Some("c1".into()),
+            fields: Identity::render_fields("jack", Some("c1"), custom_id),
+            plugins: Arc::default(),
+        };
+        for (name, nobody, plain, custom) in [
+            ("http_x_consumer_username", Some("mallory"), Some("jack"), Some("jack")),
+            ("http_x_credential_identifier", Some("forged"), Some("c1"), Some("c1")),
+            ("http_x_consumer_custom_id", Some("0"), None, Some("a: b")),
+        ] {
+            let value = |identity: Option<&Identity>| {
+                let known = Known { request: &view, route: None, identity, payload: None };
+                Variable::named(name).value(&known).map(|value| String::from_utf8(value.to_vec()).unwrap())
+            };
+            assert_eq!(value(None).as_deref(), nobody, "{name}");
+            assert_eq!(value(Some(&jack(None))).as_deref(), plain, "{name}");
+            assert_eq!(value(Some(&jack(Some("a: b")))).as_deref(), custom, "{name}");
         }
     }
 

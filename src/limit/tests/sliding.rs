@@ -32,6 +32,18 @@ impl Model {
     }
 }
 
+/// Windows that configurations hold on to are never swept, however long nobody asks. Only about a multiple of 4,096
+/// lengths later are they taken for current, for two lengths.
+#[test]
+fn a_window_left_alone_for_long_admits_again() {
+    let start = 7_000_000;
+    for lengths in [2, 3, 2_047, 2_048, 2_049, 3_000, 4_093, 4_098, 10_000] {
+        let window = SlidingWindow::holding(Counts { id: 7_000, last: 0, current: 5 }, 1000).unwrap();
+        let charge = window.charge(start + lengths * 1000, &sliding(5, 1000)).unwrap();
+        assert!(charge.is_admitted, "after {lengths} lengths");
+    }
+}
+
 #[test]
 fn the_window_before_weighs_in() {
     let start = 7_000_000;

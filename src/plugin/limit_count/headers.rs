@@ -29,7 +29,9 @@ impl Headers {
             if !is_token(&name) {
                 return Err(refused(member, "not a field name"));
             }
-            if !matches!(Known::of(name.as_bytes()), Known::Other) {
+            let lower = name.to_ascii_lowercase();
+            let is_taken = lower.starts_with("content-") || TAKEN.contains(&lower.as_str());
+            if is_taken || !matches!(Known::of(name.as_bytes()), Known::Other) {
                 return Err(refused(member, "a field that the gateway needs itself"));
             }
             Ok(name.into_bytes().into())
@@ -69,6 +71,9 @@ fn is_token(name: &str) -> bool {
 }
 
 /// Where a rule's prefix goes.
+/// Fields that say something else, to clients or to the gateway; those that begin with `content-` too.
+const TAKEN: [&str; 6] =
+    ["cache-control", "location", "retry-after", "set-cookie", "www-authenticate", "x-apisix-upstream-status"];
 const PREFIXED: &str = "RateLimit-";
 const LIMIT: [&str; 2] = ["limit_header", "X-RateLimit-Limit"];
 const REMAINING: [&str; 2] = ["remaining_header", "X-RateLimit-Remaining"];
@@ -117,6 +122,9 @@ mod tests {
             [json!(""), json!("a b"), json!("a\r\nb: c"), json!("Content-Length"), json!("connection"), json!(1)]
         {
             assert!(names(&json!({"reset_header": name}), None).is_err(), "{name}");
+        }
+        for name in ["Content-Type", "set-cookie", "Location", "X-APISIX-Upstream-Status"] {
+            assert!(names(&json!({"limit_header": name}), None).is_err(), "{name}");
         }
         assert!(names(&json!({}), Some("a: b\r\nc")).is_err());
     }

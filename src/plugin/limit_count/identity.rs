@@ -6,12 +6,17 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// What stands before the key's value in the limit key, with the colon.
+/// What stands before the key's value in the table's key, with the colon.
 ///
-/// No part of it is this node's own: written again, the same configuration finds its counters again.
+/// No part of it is this node's own: written again, the same configuration finds its counters again. A group's name may
+/// hold colons, and groups of both kinds of window share the table, so its kind and length stand first: no value of a
+/// client's makes one group's key out of another's.
 pub(super) fn prefix(configuration: &Value, site: &Site<'_>) -> String {
     match configuration.get("group").and_then(Value::as_str) {
-        Some(group) => format!("{group}:"),
+        Some(group) => {
+            let is_sliding = configuration.get("window_type").is_some_and(|kind| kind == "sliding");
+            format!("{}{}:{group}:", if is_sliding { 's' } else { 'f' }, group.len())
+        }
         None => format!("{}:{}:", site.key, version(configuration, site.meta)),
     }
 }
