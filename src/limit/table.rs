@@ -5,8 +5,8 @@ use super::sync::Mutex;
 use super::window::{Handle, Window};
 use ahash::RandomState;
 use hashbrown::HashTable;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 
 /// The windows of all keys, shared by all workers. A million keys take 48 bytes each plus 9 to 18 of table, and their
 /// text.
@@ -17,14 +17,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 ///
 /// **When it is full.** A new key beyond `windows_max` takes the place of an old one of its shard: of sixteen, the one
 /// that has ended, else the one that will end first. Only the latter loses a count before its time; that is counted
-/// ([`Charged::evicts_live`]). Pinned windows are never evicted; their number is that of configured limits whose key
-/// is known, and they may go beyond `windows_max`.
+/// ([`Charged::evicts_live`]). Pinned windows are never evicted and take no place from others: `windows_max` is without
+/// them, and their number is that of configured limits whose key is known.
 #[derive(Debug)]
 pub struct Table {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
     /// Windows in all shards.
     windows: AtomicUsize,
+    /// [`Pinned`] handles that there are.
+    pinned: Arc<AtomicUsize>,
     windows_max: usize,
     /// When the table was made: monotonic, and since the Unix epoch.
     origin_us: u64,
@@ -86,6 +88,7 @@ impl Table {
             shards: (0..shards).map(|_| Mutex::new(Shard::default())).collect(),
             hasher: RandomState::new(),
             windows: AtomicUsize::new(0),
+            pinned: Arc::default(),
             windows_max,
             origin_us,
             origin_unix_ms,
@@ -119,7 +122,8 @@ impl Table {
     pub fn charge_pinned(&self, key: &[u8], at: Moment, quota: &Quota) -> Charged<Pinned> {
         self.charge_with(self.hash(key), key, at, quota, |handle| {
             handle.window().pin();
-            Pinned(handle.clone())
+            self.pinned.fetch_add(1, Ordering::Relaxed);
+            Pinned { handle: handle.clone(), count: Arc::clone(&self.pinned) }
         })
     }
 
@@ -144,7 +148,8 @@ impl Table {
         let (window, charge) = Window::charged(None, at, quota);
         let handle = Handle::new(window, key);
         let held = hold(&handle);
-        let is_full = self.windows.load(Ordering::Relaxed) >= self.windows_max;
+        let others = self.windows.load(Ordering::Relaxed).saturating_sub(self.pinned.load(Ordering::Relaxed));
+        let is_full = others >= self.windows_max;
         let evicted = if is_full { shard.evict(at) } else { None };
         if evicted.is_none() {
             self.windows.fetch_add(1, Ordering::Relaxed);
@@ -258,19 +263,24 @@ impl Shard {
 /// A window that a configuration holds, so that requests reach it without the table. It may still be replaced by a
 /// wider one: then it answers [`super::Gone`] for good, and the table has the other.
 #[derive(Debug)]
-pub struct Pinned(Handle);
+pub struct Pinned {
+    handle: Handle,
+    /// Of the table's pinned handles.
+    count: Arc<AtomicUsize>,
+}
 
 impl Pinned {
     /// The window.
     #[inline]
     pub fn window(&self) -> &Window {
-        self.0.window()
+        self.handle.window()
     }
 }
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        self.0.window().unpin();
+        self.handle.window().unpin();
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -65,6 +65,21 @@ fn pinned_windows_stay() {
 }
 
 #[test]
+fn pinned_windows_take_no_place_from_others() {
+    let table = table(2);
+    let pinned: Vec<_> = (0..10)
+        .map(|index| table.charge_pinned(format!("pinned {index}").as_bytes(), at(0), &fixed(1, 1000)).handle)
+        .collect();
+    for key in ["a", "b"] {
+        assert_eq!(charge(&table, key, 0, &fixed(1, 1000)).evicted, None, "{key}");
+        assert!(!charge(&table, key, 1, &fixed(1, 1000)).charge.is_admitted, "{key} is still there");
+    }
+    assert_eq!(charge(&table, "c", 2, &fixed(1, 1000)).evicted, Some(Evicted::Live), "the third of two");
+    drop(pinned);
+    assert_eq!(charge(&table, "d", 3, &fixed(1, 1000)).evicted, Some(Evicted::Live), "those are others now");
+}
+
+#[test]
 fn the_sweeper_goes_round_in_steps_and_takes_only_what_has_ended() {
     let table = Table::new(1 << 20, 0, 0);
     for index in 0..5_000 {
