@@ -178,17 +178,13 @@ fn from_header_to_consumer(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     turn = (turn + 1) % TOKENS;
                     let request = requests.get(turn).unwrap().view();
-                    let mut context = Context {
-                        consumers: &table,
-                        unix_s: NOW,
-                        now: Now::default(),
-                        identity: None,
-                        payload: None,
-                        route: None,
-                        edits: &mut edits,
-                        scratch: &mut scratch,
-                        limits: &mut local,
-                    };
+                    let mut context = Context::new(
+                        Now { monotonic_us: 0, unix_us: NOW * 1_000_000 },
+                        &table,
+                        &mut edits,
+                        &mut scratch,
+                        &mut local,
+                    );
                     matches!(plugin.rewrite(black_box(&request), &mut context), Verdict::Continue)
                 });
             });

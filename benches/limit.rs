@@ -131,17 +131,7 @@ fn plugin(criterion: &mut Criterion) {
         let mut ask = |address: u32| {
             request.remote_addr = std::net::Ipv4Addr::from(0x0A00_0000 + address).into();
             edits.clear();
-            let mut context = Context {
-                consumers: &consumers,
-                unix_s: 0,
-                now: Now::default(),
-                identity: None,
-                payload: None,
-                route: None,
-                edits: &mut edits,
-                scratch: &mut scratch,
-                limits: &mut local,
-            };
+            let mut context = Context::new(Now::default(), &consumers, &mut edits, &mut scratch, &mut local);
             matches!(plugin.access(black_box(&request.view()), &mut context), Verdict::Continue)
         };
         for address in 0..count {

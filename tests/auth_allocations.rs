@@ -1,7 +1,10 @@
 //! Authentication and filters allocate nothing per request once their buffers have grown.
-#![allow(unsafe_code, reason = "counting allocations takes an allocator, and that trait is unsafe")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "support/allocations.rs"]
+mod allocations;
+
+use allocations::ALLOCATIONS;
 use jsonwebtoken::{EncodingKey, Header};
 use ringgate::auth::consumer::{AuthMaterial, ConsumerTable, Credential, Identity};
 use ringgate::auth::jwt::key::PrivateKey;
@@ -12,32 +15,7 @@ use ringgate::limit::{Local, Table};
 use ringgate::plugin::filter::{self, Decisions, Filter};
 use ringgate::plugin::{Context, Edits, Phase, Rules, Site, Verdict, registry};
 use serde_json::{Value, json};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is handed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises about `layout` are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System` with this `layout`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const NOW: u64 = 1_750_000_000;
 
@@ -69,17 +47,13 @@ fn nothing_is_allocated_per_request() {
         let (mut edits, mut scratch, mut local) = (Edits::default(), Scratch::default(), Local::default());
         let mut run = || {
             edits.clear();
-            let mut context = Context {
-                consumers: &consumers,
-                unix_s: NOW,
-                now: Now::default(),
-                identity: None,
-                payload: None,
-                route: None,
-                edits: &mut edits,
-                scratch: &mut scratch,
-                limits: &mut local,
-            };
+            let mut context = Context::new(
+                Now { monotonic_us: 0, unix_us: NOW * 1_000_000 },
+                &consumers,
+                &mut edits,
+                &mut scratch,
+                &mut local,
+            );
             let verdict = plugin.rewrite(&request.view(), &mut context);
             (matches!(verdict, Verdict::Continue), context.identity.is_some())
         };
@@ -104,17 +78,15 @@ fn filters_allocate_nothing_once_their_decisions_have_a_place() {
     let request = OwnedRequest::new("GET", "/?version=v2").field("X-Tenant", "acme");
     let (consumers, mut edits, mut scratch) = (consumers(), Edits::default(), Scratch::default());
     let jack = consumers.credential("jwt-auth", "jack-key").map(|credential| Arc::clone(&credential.identity));
-    let context = Context {
-        consumers: &consumers,
-        unix_s: NOW,
-        now: Now::default(),
-        identity: jack,
-        payload: None,
-        route: None,
-        edits: &mut edits,
-        scratch: &mut scratch,
-        limits: &mut Local::default(),
-    };
+    let mut limits = Local::default();
+    let mut context = Context::new(
+        Now { monotonic_us: 0, unix_us: NOW * 1_000_000 },
+        &consumers,
+        &mut edits,
+        &mut scratch,
+        &mut limits,
+    );
+    context.identity = jack;
     let mut decisions = Decisions::default();
     let mut run = || {
         decisions.clear();

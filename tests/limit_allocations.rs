@@ -1,7 +1,10 @@
 //! Limits allocate nothing per request once a key has its window.
-#![allow(unsafe_code, reason = "counting allocations takes an allocator, and that trait is unsafe")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "support/allocations.rs"]
+mod allocations;
+
+use allocations::ALLOCATIONS;
 use ringgate::auth::consumer::ConsumerTable;
 use ringgate::auth::jwt::Scratch;
 use ringgate::base::clock::Now;
@@ -9,32 +12,7 @@ use ringgate::http::request::OwnedRequest;
 use ringgate::limit::{Local, Table};
 use ringgate::plugin::{Context, Edits, Site, Verdict, registry};
 use serde_json::json;
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call is handed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises about `layout` are the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `System` with this `layout`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn nothing_is_allocated_for_a_known_key() {
@@ -60,25 +38,15 @@ fn nothing_is_allocated_for_a_known_key() {
         let plugin = (registry::find("limit-count").unwrap().build)(&configuration, &site).unwrap();
         let mut ask = || {
             edits.clear();
-            let mut context = Context {
-                consumers: &consumers,
-                unix_s: 0,
-                now: Now::default(),
-                identity: None,
-                payload: None,
-                route: None,
-                edits: &mut edits,
-                scratch: &mut scratch,
-                limits: &mut local,
-            };
+            let mut context = Context::new(Now::default(), &consumers, &mut edits, &mut scratch, &mut local);
             matches!(plugin.access(&request.view(), &mut context), Verdict::Continue)
         };
         for _ in 0..3 {
             ask();
         }
-        let before = ALLOCATIONS.with(Cell::get);
+        let before = ALLOCATIONS.get();
         let admitted = ask();
-        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{name}");
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{name}");
         assert_eq!(admitted, name != "used up", "{name}");
     }
 }

@@ -3,8 +3,6 @@
 
 mod support;
 
-use ringgate::store::embedded::EmbeddedStore;
-use ringgate::store::{Op, Store};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -13,7 +11,7 @@ use support::client::{Client, Response};
 use support::gateway::{Gateway, Setup};
 use support::origin::{Origin, Reply};
 use support::token::token;
-use support::{program, wait_at_most};
+use support::wait_at_most;
 
 /// The last example of APISIX's jwt-auth page.
 #[test]
@@ -288,18 +286,7 @@ struct Bench {
 impl Bench {
     /// Starts on a store that already holds `stored`.
     fn start(workers: usize, stored: &[(&str, Value)]) -> Self {
-        let directory = program::directory();
-        if !stored.is_empty() {
-            let data = directory.path().join("data");
-            std::fs::create_dir(&data).unwrap();
-            let puts = stored.iter().map(|(key, value)| Op::Put {
-                key: format!("/apisix/{key}").into(),
-                value: value.to_string().into(),
-                expires_unix_s: None,
-            });
-            EmbeddedStore::open(&data).unwrap().commit(&[puts.collect()]).unwrap();
-        }
-        let gateway = Gateway::in_directory(directory, &Setup { workers, ..Setup::default() });
+        let gateway = Gateway::holding(stored, &Setup { workers, ..Setup::default() });
         Self { origin: Origin::start(), gateway }
     }
 

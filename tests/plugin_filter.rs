@@ -3,13 +3,10 @@
 
 mod support;
 
-use ringgate::store::embedded::EmbeddedStore;
-use ringgate::store::{Op, Store};
 use serde_json::{Value, json};
 use support::client::Response;
 use support::gateway::{Gateway, Setup};
 use support::origin::Origin;
-use support::program;
 use support::token::token;
 
 #[test]
@@ -155,18 +152,7 @@ struct Bench {
 impl Bench {
     /// Starts on a store that already holds `stored`.
     fn start(stored: &[(&str, Value)]) -> Self {
-        let directory = program::directory();
-        if !stored.is_empty() {
-            let data = directory.path().join("data");
-            std::fs::create_dir(&data).unwrap();
-            let puts = stored.iter().map(|(key, value)| Op::Put {
-                key: format!("/apisix/{key}").into(),
-                value: value.to_string().into(),
-                expires_unix_s: None,
-            });
-            EmbeddedStore::open(&data).unwrap().commit(&[puts.collect()]).unwrap();
-        }
-        let gateway = Gateway::in_directory(directory, &Setup::default());
+        let gateway = Gateway::holding(stored, &Setup::default());
         gateway.put("consumers/jack", &json!({"username": "jack"}));
         let credential = json!({"plugins": {"jwt-auth": {"key": "jack-key", "secret": SECRET}}});
         gateway.put("consumers/jack/credentials/c1", &credential);

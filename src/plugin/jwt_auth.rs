@@ -108,7 +108,8 @@ impl JwtAuth {
         let consumers = context.consumers;
         let find = |key: &str| consumers.credential(NAME, key);
         let from = request.remote_addr;
-        let credential = jwt::judge_remembered(located.token?, &self.policy, find, context.unix_s, from, judging)?;
+        let credential =
+            jwt::judge_remembered(located.token?, &self.policy, find, context.now.unix_s(), from, judging)?;
         let token = located.token.ok().filter(|_| self.store_in_ctx);
         context.payload = token.and_then(|token| Parts::split(token).ok()).map(|parts| Payload::read(parts.payload));
         Ok(&credential.identity)

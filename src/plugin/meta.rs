@@ -178,17 +178,9 @@ mod tests {
             let plugin = meta.wrap(Arc::new(Refuses(Arc::new(answer))));
             let request = OwnedRequest::new("GET", "/");
             let (mut edits, mut scratch) = (Edits::default(), Scratch::default());
-            let mut context = Context {
-                consumers: &ConsumerTable::default(),
-                unix_s: 0,
-                now: Now::default(),
-                identity: None,
-                payload: None,
-                route: None,
-                edits: &mut edits,
-                scratch: &mut scratch,
-                limits: &mut Local::default(),
-            };
+            let nobody = ConsumerTable::default();
+            let mut limits = Local::default();
+            let mut context = Context::new(Now::default(), &nobody, &mut edits, &mut scratch, &mut limits);
             for verdict in [plugin.rewrite(&request.view(), &mut context), plugin.access(&request.view(), &mut context)]
             {
                 let Verdict::Respond(answer) = verdict else { panic!("{status}: no answer") };

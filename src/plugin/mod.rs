@@ -75,8 +75,6 @@ pub struct Answer {
 pub struct Context<'w> {
     /// The worker's own consumers and credentials.
     pub consumers: &'w ConsumerTable,
-    /// Whole seconds since the Unix epoch.
-    pub unix_s: u64,
     /// When the head was complete.
     pub now: Now,
     /// Who is calling, once an authentication plugin has said so.
@@ -93,7 +91,18 @@ pub struct Context<'w> {
     pub limits: &'w mut crate::limit::Local,
 }
 
-impl Context<'_> {
+impl<'w> Context<'w> {
+    /// A request of which nothing is known yet but when it came.
+    pub fn new(
+        now: Now,
+        consumers: &'w ConsumerTable,
+        edits: &'w mut Edits,
+        scratch: &'w mut crate::auth::jwt::Scratch,
+        limits: &'w mut crate::limit::Local,
+    ) -> Self {
+        Self { consumers, now, identity: None, payload: None, route: None, edits, scratch, limits }
+    }
+
     /// What variables are read from at this moment (spec/routing-and-upstreams §3).
     pub fn known<'a>(&'a self, request: &'a Request<'a>) -> Known<'a> {
         Known { request, route: self.route, identity: self.identity.as_deref(), payload: self.payload.as_ref() }

@@ -59,7 +59,7 @@ impl Plugin for PublicApi {
         let path = self.uri.as_deref().unwrap_or(request.path);
         let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.path == path && endpoint.method == request.method);
         Verdict::Respond(match endpoint {
-            Some(endpoint) => Arc::new((endpoint.answer)(request, context.consumers, context.unix_s)),
+            Some(endpoint) => Arc::new((endpoint.answer)(request, context.consumers, context.now.unix_s())),
             None => Arc::clone(&self.not_found),
         })
     }

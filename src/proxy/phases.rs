@@ -50,17 +50,7 @@ pub fn decide(state: &State, exchange: &mut Exchange, buffer: &[u8], client: Cli
     let mut labels = (std::mem::take(&mut exchange.route_id), std::mem::take(&mut exchange.service_id));
     let mut scratch = state.scratch.borrow_mut();
     let mut limits = state.limits.borrow_mut();
-    let mut context = Context {
-        consumers: &tables.consumers,
-        unix_s: exchange.now.unix_s(),
-        now: exchange.now,
-        identity: None,
-        payload: None,
-        route: None,
-        edits: &mut edits,
-        scratch: &mut scratch,
-        limits: &mut limits,
-    };
+    let mut context = Context::new(exchange.now, &tables.consumers, &mut edits, &mut scratch, &mut limits);
     let request = exchange.request(buffer, client);
     let mut phases = Phases {
         answers: &state.answers,

@@ -2,6 +2,8 @@
 
 use super::client::{self, Client, Response};
 use super::{PATIENCE, program, wait_at_most, wait_for};
+use ringgate::store::embedded::EmbeddedStore;
+use ringgate::store::{Op, Store};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::{self, File};
@@ -79,6 +81,22 @@ impl Gateway {
         gateway.await_start();
         gateway.admin_key = gateway.written_key();
         gateway
+    }
+
+    /// Starts on a store that already holds `stored`, by keys without the prefix: also what the Admin API cannot write.
+    pub(crate) fn holding(stored: &[(&str, Value)], setup: &Setup) -> Self {
+        let directory = program::directory();
+        if !stored.is_empty() {
+            let data = directory.path().join("data");
+            fs::create_dir(&data).expect("a directory can be made");
+            let puts = stored.iter().map(|(key, value)| Op::Put {
+                key: format!("/apisix/{key}").into(),
+                value: value.to_string().into(),
+                expires_unix_s: None,
+            });
+            EmbeddedStore::open(&data).expect("a new store").commit(&[puts.collect()]).expect("a commit");
+        }
+        Self::in_directory(directory, setup)
     }
 
     /// What it said when it was ready: addresses, workers, driver.

@@ -35,7 +35,7 @@ pub(super) fn report(rejection: &Rejection<'_>, context: &mut Context<'_>) {
         reason,
         %step,
         %detail,
-        now = http_date(context.unix_s),
+        now = http_date(context.now.unix_s()),
         grace_s = jwt.grace_s(),
         left_out,
         "jwt-auth: not authenticated"

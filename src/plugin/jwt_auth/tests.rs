@@ -46,17 +46,14 @@ fn token(claims: &Value) -> String {
 fn run(configuration: &Value, request: &OwnedRequest) -> (Result<String, String>, Edits) {
     let plugin = build(configuration).unwrap();
     let (consumers, mut edits, mut scratch) = (consumers(), Edits::default(), Scratch::default());
-    let mut context = Context {
-        consumers: &consumers,
-        unix_s: NOW,
-        now: crate::base::clock::Now::default(),
-        identity: None,
-        payload: None,
-        route: None,
-        edits: &mut edits,
-        scratch: &mut scratch,
-        limits: &mut crate::limit::Local::default(),
-    };
+    let mut limits = crate::limit::Local::default();
+    let mut context = Context::new(
+        crate::base::clock::Now { monotonic_us: 0, unix_us: NOW * 1_000_000 },
+        &consumers,
+        &mut edits,
+        &mut scratch,
+        &mut limits,
+    );
     let outcome = match plugin.rewrite(&request.view(), &mut context) {
         Verdict::Continue => Ok(context.identity.unwrap().username.to_string()),
         Verdict::Respond(answer) => {
@@ -100,17 +97,14 @@ fn the_identity_is_the_matched_credentials() {
     let plugin = build(&Value::Null).unwrap();
     let request = get().field("Authorization", token(&json!({"key": "jack-key"})));
     let (mut edits, mut scratch) = (Edits::default(), Scratch::default());
-    let mut context = Context {
-        consumers: &consumers,
-        unix_s: NOW,
-        now: crate::base::clock::Now::default(),
-        identity: None,
-        payload: None,
-        route: None,
-        edits: &mut edits,
-        scratch: &mut scratch,
-        limits: &mut crate::limit::Local::default(),
-    };
+    let mut limits = crate::limit::Local::default();
+    let mut context = Context::new(
+        crate::base::clock::Now { monotonic_us: 0, unix_us: NOW * 1_000_000 },
+        &consumers,
+        &mut edits,
+        &mut scratch,
+        &mut limits,
+    );
     assert!(matches!(plugin.rewrite(&request.view(), &mut context), Verdict::Continue));
     assert_eq!(context.identity.unwrap().credential_id.as_deref(), Some("c1"));
 }
@@ -254,17 +248,14 @@ fn claims_become_variables_where_store_in_ctx_asks_for_them() {
     for (name, configuration, request, role, level) in cases {
         let plugin = build(&configuration).unwrap();
         let (consumers, mut edits, mut scratch) = (consumers(), Edits::default(), Scratch::default());
-        let mut context = Context {
-            consumers: &consumers,
-            unix_s: NOW,
-            now: crate::base::clock::Now::default(),
-            identity: None,
-            payload: None,
-            route: None,
-            edits: &mut edits,
-            scratch: &mut scratch,
-            limits: &mut crate::limit::Local::default(),
-        };
+        let mut limits = crate::limit::Local::default();
+        let mut context = Context::new(
+            crate::base::clock::Now { monotonic_us: 0, unix_us: NOW * 1_000_000 },
+            &consumers,
+            &mut edits,
+            &mut scratch,
+            &mut limits,
+        );
         assert!(matches!(plugin.rewrite(&request.view(), &mut context), Verdict::Continue), "{name}");
         let (view, text) = (request.view(), |value: &str| value.as_bytes().to_vec());
         let known = context.known(&view);

@@ -47,17 +47,15 @@ impl World {
                 plugins: Arc::default(),
             })
         });
-        let mut context = Context {
-            consumers: &ConsumerTable::default(),
-            unix_s: 0,
-            now: Now { monotonic_us: self.now_ms * 1000, unix_us: 0 },
-            identity,
-            payload: None,
-            route: None,
-            edits: &mut edits,
-            scratch: &mut scratch,
-            limits: &mut self.local,
-        };
+        let nobody = ConsumerTable::default();
+        let mut context = Context::new(
+            Now { monotonic_us: self.now_ms * 1000, unix_us: 0 },
+            &nobody,
+            &mut edits,
+            &mut scratch,
+            &mut self.local,
+        );
+        context.identity = identity;
         match plugin.access(&request.view(), &mut context) {
             Verdict::Continue => (0, edits, String::new()),
             Verdict::Respond(answer) => (answer.status, edits, String::from_utf8(answer.body.to_vec()).unwrap()),

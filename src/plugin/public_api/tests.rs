@@ -7,17 +7,9 @@ use serde_json::json;
 fn status(configuration: &Value, method: &str, target: &str) -> (u16, Vec<u8>) {
     let plugin = PublicApi::new(configuration);
     let (mut edits, mut scratch) = (Edits::default(), Scratch::default());
-    let mut context = Context {
-        consumers: &ConsumerTable::default(),
-        unix_s: 0,
-        now: crate::base::clock::Now::default(),
-        identity: None,
-        payload: None,
-        route: None,
-        edits: &mut edits,
-        scratch: &mut scratch,
-        limits: &mut crate::limit::Local::default(),
-    };
+    let nobody = ConsumerTable::default();
+    let mut limits = crate::limit::Local::default();
+    let mut context = Context::new(crate::base::clock::Now::default(), &nobody, &mut edits, &mut scratch, &mut limits);
     let request = OwnedRequest::new(method, target);
     assert!(matches!(plugin.rewrite(&request.view(), &mut context), Verdict::Continue));
     let Verdict::Respond(answer) = plugin.access(&request.view(), &mut context) else { panic!("{target}: no answer") };

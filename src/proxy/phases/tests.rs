@@ -87,17 +87,8 @@ fn trace(rules: Vec<Link>, route: Vec<Link>, target: &str) -> String {
     router.put("r1", Some(Arc::new(route)));
     let (mut edits, mut scratch, mut decisions) = (Edits::default(), Scratch::default(), Decisions::default());
     let (answers, consumers, rules) = (Answers::new(), ConsumerTable::default(), Chain::new(rules));
-    let mut context = Context {
-        consumers: &consumers,
-        unix_s: 0,
-        now: Now::default(),
-        identity: None,
-        payload: None,
-        route: None,
-        edits: &mut edits,
-        scratch: &mut scratch,
-        limits: &mut Local::default(),
-    };
+    let mut limits = Local::default();
+    let mut context = Context::new(Now::default(), &consumers, &mut edits, &mut scratch, &mut limits);
     let mut phases = Phases { answers: &answers, router: &router, global_rules: &rules, decisions: &mut decisions };
     let request = OwnedRequest::new("GET", target);
     let outcome = phases.run(&request.view(), &mut context, &mut MergedChains::default(), &mut Default::default());

@@ -179,17 +179,9 @@ fn consumer(name: &str) -> Value {
 fn assert_refuses(links: &[Link], name: &str) {
     let [link] = links else { panic!("{name}: {links:?}") };
     let (mut edits, mut scratch) = (Edits::default(), Scratch::default());
-    let mut context = Context {
-        consumers: &ConsumerTable::default(),
-        unix_s: 0,
-        now: Now::default(),
-        identity: None,
-        payload: None,
-        route: None,
-        edits: &mut edits,
-        scratch: &mut scratch,
-        limits: &mut Local::default(),
-    };
+    let nobody = ConsumerTable::default();
+    let mut limits = Local::default();
+    let mut context = Context::new(Now::default(), &nobody, &mut edits, &mut scratch, &mut limits);
     let verdict = link.plugin.rewrite(&OwnedRequest::new("GET", "/").view(), &mut context);
     assert!(matches!(&verdict, Verdict::Respond(answer) if answer.status == 503), "{name}: {verdict:?}");
 }
