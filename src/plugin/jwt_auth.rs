@@ -30,6 +30,7 @@ pub static TYPE: PluginType = PluginType {
     first_phase: Phase::Rewrite,
     version: "0.1",
     schema: include_str!("jwt_auth/route_schema.json"),
+    encrypted_fields: &[],
     auth: Some(AuthType {
         consumer_schema: include_str!("jwt_auth/consumer_schema.json"),
         lookup_attribute: "key",

@@ -31,6 +31,7 @@ pub static TYPE: PluginType = PluginType {
     first_phase: Phase::Access,
     version: "0.4",
     schema: include_str!("limit_count/schema.json"),
+    encrypted_fields: &["redis_password", "sentinel_password"],
     auth: None,
     check: check::check,
     build,

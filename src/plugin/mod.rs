@@ -162,6 +162,8 @@ pub struct PluginType {
     pub version: &'static str,
     /// JSON schema of the route side.
     pub schema: &'static str,
+    /// Paths of the route side's members that hold secrets.
+    pub encrypted_fields: &'static [&'static str],
     /// Set for authentication plugins.
     pub auth: Option<AuthType>,
     /// Checks beyond the schema; the text follows APISIX's vocabulary.

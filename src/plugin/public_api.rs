@@ -20,6 +20,7 @@ pub static TYPE: PluginType = PluginType {
     first_phase: Phase::Access,
     version: "0.1",
     schema: include_str!("public_api/schema.json"),
+    encrypted_fields: &[],
     auth: None,
     check: |_, _| Ok(()),
     build: |configuration, _site| Ok(Arc::new(PublicApi::new(configuration))),

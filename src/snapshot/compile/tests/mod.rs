@@ -43,6 +43,7 @@ const fn plain(name: &'static str, priority: i64) -> PluginType {
         first_phase: Phase::Access,
         version: "0.1",
         schema: "{}",
+        encrypted_fields: &[],
         auth: None,
         check,
         build: told,
@@ -50,6 +51,7 @@ const fn plain(name: &'static str, priority: i64) -> PluginType {
 }
 
 static AUTH: PluginType = PluginType {
+    encrypted_fields: &[],
     auth: Some(AuthType {
         consumer_schema: "{}",
         lookup_attribute: "key",
