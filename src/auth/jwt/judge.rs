@@ -8,6 +8,7 @@ use super::claims::{Claims, KeyError, TimeChecks};
 use super::failure::{Failure, Rejection};
 use super::json;
 use super::memory::{Memory, Settings};
+use super::seen::SeenPayloads;
 use super::token::{Header, Parts};
 use super::verify::VerifyError;
 use crate::auth::consumer::{AuthMaterial, Credential};
@@ -70,7 +71,7 @@ fn way_of<'c>(
     workspace: &mut Workspace,
     source: Option<Source<'_>>,
 ) -> Result<&'c Arc<Credential>, Rejection<'c>> {
-    let Workspace { header, payload, signature, reader, last_header, canonical, strict_claim } = workspace;
+    let Workspace { header, payload, signature, reader, last_header, seen, canonical, strict_claim } = workspace;
     let mut parts = Parts::split(token)?;
     if let Some(canonical) = canonical {
         parts = parts.respelled(canonical);
@@ -107,7 +108,14 @@ fn way_of<'c>(
         source.memory.cache.forget(digest);
     }
 
-    let claims = Claims::read(parts.payload, &policy.key_claim_name, payload, reader)?;
+    let hash = seen.hash(parts.payload);
+    let claims = if let Some(known) = seen.claims(hash, parts.payload, &policy.key_claim_name) {
+        known
+    } else {
+        let read = Claims::read(parts.payload, &policy.key_claim_name, payload, reader)?;
+        seen.keep(hash, parts.payload, &policy.key_claim_name, &read);
+        read
+    };
     let key = claims.key()?;
     let credential = find(key).ok_or(KeyError::Unknown)?;
     let AuthMaterial::Jwt(jwt) = &credential.material;
@@ -185,6 +193,7 @@ pub struct Workspace {
     signature: Vec<u8>,
     reader: json::Reader,
     last_header: LastHeader,
+    seen: SeenPayloads,
     /// Set where tokens may be spelled as APISIX lets them be.
     canonical: Option<Vec<u8>>,
     /// A credential is found by its own claim only (spec/jwt-auth §6.3).
@@ -195,6 +204,7 @@ impl Workspace {
     /// Buffers for judging as `settings` say.
     pub fn new(settings: &Settings) -> Self {
         Self {
+            seen: SeenPayloads::new(settings.cache_entries),
             canonical: settings.lenient_base64.then(Vec::new),
             strict_claim: settings.strict_credential_claim,
             ..Self::default()

@@ -14,7 +14,7 @@ pub struct Settings {
     /// `strict_credential_claim`: a token must name its credential by the claim that is the credential's
     /// `key_claim_name` (spec/jwt-auth §6.3). False.
     pub strict_credential_claim: bool,
-    /// `cache_entries`: verified tokens remembered per worker; 0 remembers none. 16,384.
+    /// `cache_entries`: verified tokens remembered per worker, and payloads with what they say; 0 remembers none. 16,384.
     pub cache_entries: usize,
     /// `cache_without_exp_s`: how long a token without `exp` is remembered, in seconds. 300.
     pub cache_without_exp_s: u64,

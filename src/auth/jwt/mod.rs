@@ -17,6 +17,7 @@ mod judge;
 pub mod key;
 mod memory;
 pub mod payload;
+pub mod seen;
 pub mod signing;
 pub mod token;
 pub mod verify;
