@@ -1,6 +1,7 @@
 //! Small things under both sides: bytes, maps, clock, networks. The only home of `unsafe`.
 
 pub mod base64url;
+pub mod block;
 pub mod brake;
 pub mod bytes;
 pub mod clock;

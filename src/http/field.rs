@@ -3,6 +3,7 @@
 //! Lines end in CRLF and nothing else (RFC 9112 §2.2 allows a bare LF; we refuse it, because recipients differ about
 //! it). Names are tokens, values hold no control bytes but tab, a line never starts with white space (RFC 9112 §5.2).
 
+use super::regular::regular;
 use crate::base::bytes::{Span, within_ows};
 use memchr::memchr;
 
@@ -116,6 +117,22 @@ impl Lines {
         self.searched = feed + 1;
         Ok(Some(Span::new(start, feed - 1)))
     }
+
+    /// The next line and the field in it, if the line is complete and regular; else it is left for [`Lines::next`] and
+    /// [`FieldSpan::parse`], which say the same of regular lines and take their time.
+    #[inline]
+    pub fn next_regular(&mut self, buffer: &[u8]) -> Option<(Span, FieldSpan)> {
+        let start = self.line_start;
+        // A line that trickles in is looked at once, not from its start at each of its bytes.
+        if self.searched != start {
+            return None;
+        }
+        let found = regular(buffer.get(start..).unwrap_or_default())?;
+        self.line_start = start + found.feed + 1;
+        self.searched = self.line_start;
+        let line = Span::new(start, self.line_start - 2);
+        Some((line, FieldSpan::split(buffer, line, found.colon)))
+    }
 }
 
 impl FieldSpan {
@@ -136,20 +153,21 @@ impl FieldSpan {
         if colon == 0 || bytes.get(colon) != Some(&b':') {
             return Err(misnamed(bytes));
         }
-        let (name, rest) = bytes.split_at(colon);
-        let raw = rest.get(1..).unwrap_or_default();
-        if !is_field_value(raw) {
+        if !is_field_value(bytes.get(colon + 1..).unwrap_or_default()) {
             return Err(FieldError::Value);
         }
-        // Where there is nothing but white space, the value is the empty place after the colon.
-        let (start, end) = within_ows(raw);
+        Ok(Self::split(buffer, line, colon))
+    }
+
+    /// The field of a line whose colon is `colon` bytes after its start.
+    #[inline]
+    fn split(buffer: &[u8], line: Span, colon: usize) -> Self {
         let name_start = line.start as usize;
         let raw_start = name_start + colon + 1;
-        Ok(Self {
-            name: Span::new(name_start, name_start + colon),
-            value: Span::new(raw_start + start, raw_start + end),
-            known: Known::of(name),
-        })
+        // Where there is nothing but white space, the value is the empty place after the colon.
+        let (start, end) = within_ows(Span::new(raw_start, line.end as usize).of(buffer));
+        let name = Span::new(name_start, name_start + colon);
+        Self { name, value: Span::new(raw_start + start, raw_start + end), known: Known::of(name.of(buffer)) }
     }
 }
 

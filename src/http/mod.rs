@@ -9,6 +9,7 @@ pub mod framing;
 pub mod host;
 pub mod path;
 pub mod query;
+mod regular;
 pub mod request;
 pub mod request_head;
 pub mod response_head;

@@ -135,6 +135,13 @@ impl RequestHead {
     /// Takes what `buffer` holds now. The buffer must start with the same bytes as at the last call.
     pub fn advance(&mut self, buffer: &[u8], limits: &Limits) -> Result<Progress, HeadError> {
         loop {
+            if self.state == State::Fields
+                && let Some((line, field)) = self.lines.next_regular(buffer)
+            {
+                self.check_sizes(line, limits)?;
+                self.take_field(buffer, field)?;
+                continue;
+            }
             let Some(line) = self.lines.next(buffer)? else {
                 self.check_unfinished(buffer, limits)?;
                 return Ok(Progress::Partial);
@@ -155,9 +162,7 @@ impl RequestHead {
                 }
                 State::Fields => {
                     self.check_sizes(line, limits)?;
-                    let field = FieldSpan::parse(buffer, line)?;
-                    self.take_field(buffer, &field)?;
-                    self.fields.push(field);
+                    self.take_field(buffer, FieldSpan::parse(buffer, line)?)?;
                 }
             }
         }
@@ -222,7 +227,7 @@ impl RequestHead {
         Ok(())
     }
 
-    fn take_field(&mut self, buffer: &[u8], field: &FieldSpan) -> Result<(), HeadError> {
+    fn take_field(&mut self, buffer: &[u8], field: FieldSpan) -> Result<(), HeadError> {
         match field.known {
             Known::Host => {
                 if self.host != Span::default() || !is_authority(field.value.of(buffer)) {
@@ -239,10 +244,11 @@ impl RequestHead {
                 }
                 self.expects_continue = true;
             }
-            Known::ContentLength | Known::TransferEncoding => self.framing_fields.take(buffer, field)?,
-            Known::Connection => self.connection.take(buffer, field).ok_or(HeadError::ConnectionOptions)?,
+            Known::ContentLength | Known::TransferEncoding => self.framing_fields.take(buffer, &field)?,
+            Known::Connection => self.connection.take(buffer, &field).ok_or(HeadError::ConnectionOptions)?,
             _ => {}
         }
+        self.fields.push(field);
         Ok(())
     }
 

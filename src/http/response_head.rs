@@ -72,6 +72,15 @@ impl ResponseHead {
             self.lines = Lines::starting_at(start);
         }
         loop {
+            if self.minor_version.is_some()
+                && let Some((_, field)) = self.lines.next_regular(buffer)
+            {
+                if self.lines.line_start.saturating_sub(start) > bytes_max {
+                    return Err(ResponseError::TooLarge);
+                }
+                self.take_field(buffer, field)?;
+                continue;
+            }
             let line = self.lines.next(buffer)?;
             let end = if line.is_some() { self.lines.line_start } else { buffer.len() };
             if end.saturating_sub(start) > bytes_max {
@@ -85,17 +94,19 @@ impl ResponseHead {
                 self.finish(to_head)?;
                 return Ok(Progress::Complete);
             } else {
-                let field = FieldSpan::parse(buffer, line)?;
-                match field.known {
-                    Known::ContentLength | Known::TransferEncoding => self.framing_fields.take(buffer, &field)?,
-                    Known::Connection => {
-                        self.connection.take(buffer, &field).ok_or(ResponseError::ConnectionOptions)?;
-                    }
-                    _ => {}
-                }
-                self.fields.push(field);
+                self.take_field(buffer, FieldSpan::parse(buffer, line)?)?;
             }
         }
+    }
+
+    fn take_field(&mut self, buffer: &[u8], field: FieldSpan) -> Result<(), ResponseError> {
+        match field.known {
+            Known::ContentLength | Known::TransferEncoding => self.framing_fields.take(buffer, &field)?,
+            Known::Connection => self.connection.take(buffer, &field).ok_or(ResponseError::ConnectionOptions)?,
+            _ => {}
+        }
+        self.fields.push(field);
+        Ok(())
     }
 
     /// Whether this is an interim response (1xx), after which the final one follows.
