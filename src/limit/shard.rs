@@ -44,8 +44,7 @@ impl Shard {
         let slot = self.slots.get_mut(index)?;
         if let Held::Here(content) = slot.held(at) {
             let (next, charge) = content.charged(at, quota);
-            if let Some(next) = Slot::holding(digest, next, at) {
-                *slot = next;
+            if slot.put(next, at) {
                 return Some(charge);
             }
         }

@@ -30,13 +30,27 @@ pub(super) enum Held {
 impl Slot {
     /// A slot for `digest` that holds `content` and is used now; `None` if that does not fit. That is for sliding windows
     /// of more than 2^26 − 2 admissions, and for windows of a hundred years.
-    #[inline]
     pub(super) fn holding(digest: Digest, content: Content, at: Moment) -> Option<Self> {
+        let mut slot = Self { digest, ..Self::default() };
+        slot.put(content, at).then_some(slot)
+    }
+
+    /// Replaces what it holds, and is used now; false, and unchanged, if that does not fit.
+    #[inline]
+    pub(super) fn put(&mut self, content: Content, at: Moment) -> bool {
         let (tag, time_ms, word) = match content {
             Content::Fixed(count) => (FIXED, count.end_ms, count.used),
-            Content::Sliding(counts, window_ms) => (SLIDING, window_ms, counts.pack()?),
+            Content::Sliding(counts, window_ms) => match counts.pack() {
+                Some(word) => (SLIDING, window_ms, word),
+                None => return false,
+            },
         };
-        (time_ms <= TIME_MAX).then(|| Self { digest, meta: tag | stamp(at) << TIME_BITS | time_ms, word })
+        if time_ms > TIME_MAX {
+            return false;
+        }
+        self.meta = tag | stamp(at) << TIME_BITS | time_ms;
+        self.word = word;
+        true
     }
 
     /// A slot for `digest` whose content lies elsewhere.
