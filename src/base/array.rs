@@ -123,7 +123,7 @@ fn whole_pages(bytes: usize) -> usize {
     bytes.next_multiple_of(HUGE)
 }
 
-/// A huge page of x86-64, and of AArch64 with small pages of 4 KiB.
+/// A huge page of x86-64, and of `AArch64` with small pages of 4 KiB.
 pub const HUGE: usize = 2 << 20;
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub struct Digests(SipHasher13);
 
 impl Digests {
     /// Under a new random key.
-    pub fn new() -> Self {
+    pub fn random() -> Self {
         // The standard library's hasher has 128 random bits of the system, and is a pseudo-random function itself.
         let random = RandomState::new();
         Self(SipHasher13::new_with_keys(random.hash_one(0_u8), random.hash_one(1_u8)))

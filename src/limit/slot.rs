@@ -84,7 +84,7 @@ impl Slot {
 }
 
 fn stamp(at: Moment) -> u64 {
-    at.elapsed_ms / STAMP_MS & STAMP_MAX
+    (at.elapsed_ms / STAMP_MS) & STAMP_MAX
 }
 
 /// Uses that are not further apart count as one.

@@ -91,7 +91,7 @@ impl Table {
     pub(super) fn with_shards(shards: usize, windows_max: usize, origin_us: u64, origin_unix_ms: u64) -> Self {
         Self {
             shards: (0..shards).map(|_| Padded::default()).collect(),
-            digests: Digests::new(),
+            digests: Digests::random(),
             others: AtomicUsize::new(0),
             pinned: AtomicUsize::new(0),
             unpinned: std::sync::Arc::new(Unpinned(Mutex::new(Vec::new()))),
@@ -146,25 +146,22 @@ impl Table {
         let digest = self.digests.of(key);
         let mut shard = self.shard(digest);
         let mut is_new = false;
-        let window = match shard.pinned.get_mut(&digest) {
-            Some(window) => {
-                if window.is_unique() {
-                    // Nobody holds it, so nobody charges it meanwhile: made anew, it is again of the fastest form.
-                    let content = window.take(at).unwrap_or_else(|| Content::empty(at, quota));
-                    *window = Arc::new(Window::holding(content, at, quota));
-                }
-                Arc::clone(window)
+        let window = if let Some(window) = shard.pinned.get_mut(&digest) {
+            if window.is_unique() {
+                // Nobody holds it, so nobody charges it meanwhile: made anew, it is again of the fastest form.
+                let content = window.take(at).unwrap_or_else(|| Content::empty(at, quota));
+                *window = Arc::new(Window::holding(content, at, quota));
             }
-            None => {
-                let content = shard.take(digest, at);
-                is_new = content.is_none();
-                self.others.fetch_sub(usize::from(!is_new), Ordering::Relaxed);
-                self.pinned.fetch_add(1, Ordering::Relaxed);
-                let content = content.unwrap_or_else(|| Content::empty(at, quota));
-                let window = Arc::new(Window::holding(content, at, quota));
-                shard.pinned.insert(digest, Arc::clone(&window));
-                window
-            }
+            Arc::clone(window)
+        } else {
+            let content = shard.take(digest, at);
+            is_new = content.is_none();
+            self.others.fetch_sub(usize::from(!is_new), Ordering::Relaxed);
+            self.pinned.fetch_add(1, Ordering::Relaxed);
+            let content = content.unwrap_or_else(|| Content::empty(at, quota));
+            let window = Arc::new(Window::holding(content, at, quota));
+            shard.pinned.insert(digest, Arc::clone(&window));
+            window
         };
         drop(shard);
         let charge = window.charge(at, quota);

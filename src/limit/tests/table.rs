@@ -1,11 +1,11 @@
 //! The table: who shares a window, what goes when it is full, what the sweeper takes, what workers remember.
 
 use super::*;
+use crate::base::map::HashMap;
 use crate::limit::slot::{STAMP_MS, Slot};
 use crate::limit::table::{Charged, Evicted, Position, Swept};
 use crate::limit::{Local, Settings, Table};
 use crate::metrics::Cells;
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 fn table(windows_max: usize) -> Table {
@@ -137,14 +137,14 @@ fn the_sweeper_goes_round_in_steps_and_takes_only_what_has_ended() {
 #[test]
 fn keys_keep_apart_while_others_come_and_go() {
     let table = table(usize::MAX);
-    let mut model = HashMap::<u64, u64>::new();
+    let mut model = HashMap::<u64, u64>::default();
     let mut position = Position::default();
     let mut state = 1_u64;
     for now_ms in 0..200_000_u64 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         // Bursts of many keys between times of few; windows of odd keys are long.
         let key = (state >> 33) % if now_ms / 20_000 % 2 == 0 { 20_000 } else { 50 };
-        let quota = fixed(u64::MAX >> 11, if key % 2 == 0 { 3_000 } else { 1 << 30 });
+        let quota = fixed(u64::MAX >> 11, if key.is_multiple_of(2) { 3_000 } else { 1 << 30 });
         let ends = model.get(&key).copied().filter(|_| key % 2 == 1);
         let charged = charge(&table, &key.to_string(), now_ms, &quota).charge;
         let used = quota.limit - charged.remaining;
@@ -212,6 +212,26 @@ fn workers_share_windows_and_survive_the_sweeper() {
     assert_eq!(sum(|cells| cells.limit_windows.value()), 1, "the pinned one");
     assert_eq!(sum(|cells| cells.limit_rejections.value()), 3 * 2 * 2);
     assert_eq!(sum(|cells| cells.limit_evictions.value()), 0);
+}
+
+/// A window is dropped at the moment the sweeper looks: none may be forgotten.
+#[test]
+fn pins_that_come_and_go_leave_nothing_behind() {
+    let table = Table::new(1024, 0, 0);
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(std::sync::atomic::Ordering::Relaxed) {
+                table.sweep(&mut Position::default(), 1, at(5_000));
+            }
+        });
+        for index in 0..20_000_u64 {
+            drop(table.charge_pinned(&index.to_le_bytes(), at(0), &fixed(1, 1000)));
+        }
+        is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    sweep(&table, 5_000);
+    assert_eq!(table.len(), 0);
 }
 
 #[test]
