@@ -85,30 +85,28 @@ fn windows(criterion: &mut Criterion) {
 /// One load after another over as much memory as the table has for a million keys, each where the one before says: in
 /// pages as the allocator has them (4 KiB unless the system says otherwise) and in huge ones.
 fn floor(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("limit");
-    let small = vec![[0_u64; 4]; FLOOR_BYTES / 32];
-    let huge = Array::filled([0_u64; 4], FLOOR_BYTES / 32);
-    let mut by_pages: [(&str, Box<dyn std::ops::DerefMut<Target = [[u64; 4]]>>); 2] =
-        [("small_pages", Box::new(small)), ("huge_pages", Box::new(huge))];
-    for (name, array) in &mut by_pages {
-        // One cycle through all places, in random order.
-        let mut order: Vec<usize> = (0..array.len()).collect();
-        let mut random = Random::default();
-        for index in (1..order.len()).rev() {
-            order.swap(index, random.below(index));
-        }
-        for (from, to) in order.iter().zip(order.iter().cycle().skip(1)) {
-            array[*from][0] = *to as u64;
-        }
-        let mut place = 0;
-        group.bench_function(BenchmarkId::new("floor", *name), |bencher| {
-            bencher.iter(|| {
-                place = array[place][0] as usize;
-                place
-            });
-        });
+    let places = FLOOR_BYTES / size_of::<[u64; 4]>();
+    chase(criterion, "small_pages", &mut vec![[0; 4]; places]);
+    chase(criterion, "huge_pages", &mut Array::filled([0; 4], places));
+}
+
+fn chase(criterion: &mut Criterion, name: &str, places: &mut [[u64; 4]]) {
+    // One cycle through all places, in random order.
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    let mut random = Random::default();
+    for index in (1..order.len()).rev() {
+        order.swap(index, random.below(index));
     }
-    group.finish();
+    for (from, to) in order.iter().zip(order.iter().cycle().skip(1)) {
+        places[*from][0] = *to as u64;
+    }
+    let mut place = 0;
+    criterion.benchmark_group("limit").bench_function(BenchmarkId::new("floor", name), |bencher| {
+        bencher.iter(|| {
+            place = places[place][0] as usize;
+            place
+        });
+    });
 }
 
 /// Charges one of `keys` per turn, each as likely as any other; keys are built for each charge, as requests build theirs.
