@@ -1,4 +1,4 @@
-//! Every order in which hits, the sweeper and a replacement can meet on one key, tried by loom.
+//! Every order in which hits, the sweeper, and who pins or drops a window can meet on one key, tried by loom.
 //!
 //! The folder's own files are compiled once more, with loom's types where `src/limit/sync.rs` has the standard
 //! library's. That takes no `--cfg loom`, which would reach tokio, too, and switch off its signals. Runs with all other
@@ -9,16 +9,18 @@
 #[path = "../src/limit"]
 mod limit {
     mod sync {
-        pub(super) use loom::sync::Mutex;
-        pub(super) use loom::sync::atomic::{AtomicU32, AtomicU64};
+        pub(super) use loom::sync::atomic::AtomicU64;
+        pub(super) use loom::sync::{Mutex, MutexGuard};
     }
+    pub(crate) mod content;
+    pub(crate) mod digest;
     pub(crate) mod fixed_window;
     pub(crate) mod quota;
+    mod shard;
     pub(crate) mod sliding_window;
+    mod slot;
     pub(crate) mod table;
     pub(crate) mod window;
-
-    pub(crate) use quota::Gone;
 
     impl table::Table {
         /// One shard, so that everything meets.
@@ -29,79 +31,125 @@ mod limit {
 }
 
 use limit::quota::{Kind, Moment, Quota};
-use limit::table::{Position, Table};
-use limit::window::Handle;
+use limit::table::{Pinned, Position, Table};
+use loom::thread::{JoinHandle, spawn};
+use ringgate::base;
 use std::sync::Arc;
-
-/// What a worker does: by its handle, else by the table.
-fn hit(table: &Table, handle: &mut Option<Handle>, at: Moment, quota: &Quota) -> bool {
-    if let Some(known) = handle
-        && let Ok(charge) = known.window().charge(at, quota)
-    {
-        return charge.is_admitted;
-    }
-    let charged = table.charge(table.hash(b"k"), b"k", at, quota);
-    *handle = Some(charged.handle);
-    charged.charge.is_admitted
-}
 
 fn at(ms: u64) -> Moment {
     Moment { elapsed_ms: ms, aligned_ms: ms }
 }
 
-/// Two workers with a handle from an earlier window come back at its end, while the sweeper closes it: whatever the
-/// order, one window opens and its limit of one is passed once.
+fn hit(table: &Table, at: Moment, quota: &Quota) -> bool {
+    table.charge(b"k", at, quota).charge.is_admitted
+}
+
+fn sweep(table: &Table, at: Moment) {
+    table.sweep(&mut Position::default(), 1024, at);
+}
+
+fn admitted(threads: impl IntoIterator<Item = JoinHandle<bool>>) -> usize {
+    threads.into_iter().map(|thread| thread.join().unwrap()).filter(|admitted| *admitted).count()
+}
+
+/// Two workers come back at a window's end, by key, while the sweeper takes it away: whatever the order, one window
+/// opens and its limit of one is passed once.
 fn come_back(kind: Kind, counts_excess: bool, end_ms: u64) {
     loom::model(move || {
         let table = Arc::new(Table::small());
         let quota = Quota { limit: 1, window_ms: 100, kind, counts_excess };
-        let mut first = None;
-        assert!(hit(&table, &mut first, at(0), &quota));
-        let worker = |mut handle: Option<Handle>| {
+        assert!(hit(&table, at(0), &quota));
+        let threads = [(); 2].map(|()| {
             let table = Arc::clone(&table);
-            loom::thread::spawn(move || hit(&table, &mut handle, at(end_ms), &quota))
-        };
-        let threads = [worker(first.clone()), worker(first)];
-        table.sweep(&mut Position::default(), 1, at(end_ms));
-        let admitted = threads.into_iter().map(|thread| thread.join().unwrap()).filter(|admitted| *admitted).count();
-        assert_eq!(admitted, 1);
+            spawn(move || hit(&table, at(end_ms), &quota))
+        });
+        sweep(&table, at(end_ms));
+        assert_eq!(admitted(threads), 1);
         assert_eq!(table.len(), 1, "the new window is in the table");
-        assert!(!hit(&table, &mut None, at(end_ms), &quota), "and it is the one that was charged");
+        assert!(!hit(&table, at(end_ms), &quota), "and it is the one that was charged");
+    });
+}
+
+/// The same with a window that both hold: its word is charged without a lock.
+fn come_back_to_a_pinned_one(kind: Kind, counts_excess: bool, end_ms: u64) {
+    loom::model(move || {
+        let table = Arc::new(Table::small());
+        let quota = Quota { limit: 1, window_ms: 100, kind, counts_excess };
+        let (charged, pinned) = table.charge_pinned(b"k", at(0), &quota);
+        assert!(charged.charge.is_admitted);
+        let pinned = Arc::new(pinned);
+        let threads = [(); 2].map(|()| {
+            let pinned = Arc::clone(&pinned);
+            spawn(move || pinned.window().charge(at(end_ms), &quota).is_admitted)
+        });
+        sweep(&table, at(end_ms));
+        assert_eq!(admitted(threads), 1);
+        assert!(!hit(&table, at(end_ms), &quota), "by key it is the same window");
     });
 }
 
 #[test]
-fn a_fixed_window_is_opened_once_while_the_old_one_is_swept_away() {
-    come_back(Kind::Fixed, false, 100);
-    come_back(Kind::Fixed, true, 100);
+fn a_fixed_window_is_opened_once_at_the_end_of_the_last() {
+    for counts_excess in [false, true] {
+        come_back(Kind::Fixed, counts_excess, 100);
+        come_back_to_a_pinned_one(Kind::Fixed, counts_excess, 100);
+    }
 }
 
 #[test]
-fn a_sliding_window_is_opened_once_while_the_old_one_is_swept_away() {
+fn a_sliding_window_is_opened_once_at_the_end_of_the_last() {
     come_back(Kind::Sliding, false, 200);
+    come_back_to_a_pinned_one(Kind::Sliding, false, 200);
 }
 
 #[test]
-fn a_window_that_outgrows_its_word_is_replaced_once() {
+fn a_window_that_outgrows_its_word_goes_on_once() {
     // Two years after the start, no end of a window fits a word any more.
-    come_back(Kind::Fixed, false, 1 << 36);
+    come_back_to_a_pinned_one(Kind::Fixed, false, 1 << 36);
 }
 
-/// A configuration takes hold of a window at its end, while the sweeper looks at it.
+/// A configuration takes hold of a window while a worker charges it by key: the count moves, and no charge is lost.
 #[test]
-fn a_window_is_not_swept_away_under_who_pins_it() {
+fn a_count_is_whole_after_it_was_pinned() {
+    loom::model(|| {
+        let table = Arc::new(Table::small());
+        let quota = Quota { limit: 3, window_ms: 100, kind: Kind::Fixed, counts_excess: false };
+        assert!(hit(&table, at(0), &quota));
+        let by_key = {
+            let table = Arc::clone(&table);
+            spawn(move || hit(&table, at(50), &quota))
+        };
+        let (charged, pinned) = table.charge_pinned(b"k", at(50), &quota);
+        sweep(&table, at(60));
+        assert!(charged.charge.is_admitted && by_key.join().unwrap());
+        assert!(!hit(&table, at(60), &quota), "three were counted");
+        assert!(!pinned.window().charge(at(60), &quota).is_admitted, "in one window");
+        assert_eq!(table.len(), 1);
+    });
+}
+
+/// The last configuration lets go while the sweeper looks and another takes hold: the count stays whole, and the window
+/// is not taken away under who holds it.
+#[test]
+fn a_window_that_is_dropped_and_held_again_keeps_its_count() {
     loom::model(|| {
         let table = Arc::new(Table::small());
         let quota = Quota { limit: 2, window_ms: 100, kind: Kind::Fixed, counts_excess: false };
-        hit(&table, &mut None, at(0), &quota);
-        let pinning = {
+        let (_, first) = table.charge_pinned(b"k", at(0), &quota);
+        let again = {
             let table = Arc::clone(&table);
-            loom::thread::spawn(move || table.charge_pinned(b"k", at(100), &quota).handle)
+            spawn(move || -> Pinned { table.charge_pinned(b"k", at(10), &quota).1 })
         };
-        table.sweep(&mut Position::default(), 1, at(100));
-        let pinned = pinning.join().unwrap();
-        table.sweep(&mut Position::default(), 1, at(500));
-        assert_ne!(pinned.window().charge(at(150), &quota), Err(limit::Gone));
-        assert!(!hit(&table, &mut None, at(150), &quota), "the table leads to the same window");
+        let sweeper = {
+            let table = Arc::clone(&table);
+            spawn(move || sweep(&table, at(20)))
+        };
+        drop(first);
+        let second = again.join().unwrap();
+        sweeper.join().unwrap();
+        sweep(&table, at(500));
+        assert!(!second.window().charge(at(50), &quota).is_admitted, "two were counted");
+        assert!(!hit(&table, at(50), &quota), "the table leads to the same window");
+        assert_eq!(table.len(), 1);
     });
 }

@@ -17,5 +17,5 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Fault> {
 
 /// A few for each part of the table.
 const WINDOWS_LEAST: u64 = 1024;
-/// Some 20 GB.
+/// Some 11 GB.
 const WINDOWS_MOST: u64 = 1 << 27;

@@ -2,7 +2,7 @@
 
 use crate::base::clock::monotonic_us;
 use crate::limit::Table;
-use crate::limit::table::{Position, SWEEP_BUCKETS};
+use crate::limit::table::{Position, SWEEP_SLOTS};
 use crate::metrics::Cells;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,10 @@ pub async fn sweep(table: Arc<Table>, cells: Arc<Cells>) {
     let mut position = Position::default();
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
-        let buckets = (table.buckets() / PARTS).max(SWEEP_BUCKETS);
-        let removed = table.sweep(&mut position, buckets, table.moment(monotonic_us()));
-        cells.limit_windows.subtract(removed as u64);
+        let slots = (table.slots() / PARTS).max(SWEEP_SLOTS);
+        let swept = table.sweep(&mut position, slots, table.moment(monotonic_us()));
+        cells.limit_windows.subtract(swept.removed as u64);
+        cells.limit_evictions.add(swept.evicted_live as u64);
     }
 }
 

@@ -1,12 +1,11 @@
 //! Fixed windows (spec/limit-count §6.1): one opens with its first request and lasts its length, never prolonged.
 //!
 //! [`Count`] is the arithmetic. [`FixedWindow`] keeps a count in one atomic word, which holds counts up to 2^28 − 1 and
-//! ends up to two years after the process's start; a count that does not fit is refused unchanged, and goes on in a
-//! [`WideWindow`]. Bench: `limit/fixed_window`.
+//! ends up to two years after the process's start; a count that does not fit is refused unchanged, and goes on behind a
+//! lock ([`super::window::Window`]). Bench: `limit/fixed_window`.
 
 use super::quota::{Charge, Gone, Quota};
-use super::sync::{AtomicU64, Mutex};
-use std::sync::PoisonError;
+use super::sync::AtomicU64;
 use std::sync::atomic::Ordering;
 
 /// What a window has counted.
@@ -66,6 +65,11 @@ impl FixedWindow {
         count.pack().map(|word| Self(AtomicU64::new(word)))
     }
 
+    /// A window that refuses all charges.
+    pub fn dead() -> Self {
+        Self(AtomicU64::new(DEAD))
+    }
+
     /// Charges one request.
     #[inline]
     pub fn charge(&self, now_ms: u64, quota: &Quota) -> Result<Charge, Gone> {
@@ -88,67 +92,9 @@ impl FixedWindow {
         }
     }
 
-    /// Marks the window dead if it has ended; whether it is dead now. A hit that comes in between keeps it alive.
-    pub fn close(&self, now_ms: u64) -> bool {
-        let word = self.0.load(Ordering::Relaxed);
-        word == DEAD
-            || now_ms >= Count::unpack(word).end_ms
-                && self.0.compare_exchange(word, DEAD, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-
     /// Marks the window dead, whatever it has counted, and returns that; `None` if it was dead.
     pub fn take(&self) -> Option<Count> {
         Some(self.0.swap(DEAD, Ordering::Relaxed)).filter(|word| *word != DEAD).map(Count::unpack)
-    }
-
-    /// When it ends; 0 for a dead one.
-    pub fn end_ms(&self) -> u64 {
-        let word = self.0.load(Ordering::Relaxed);
-        if word == DEAD { 0 } else { Count::unpack(word).end_ms }
-    }
-}
-
-/// A count of any size behind a lock, held for a few instructions. For limits above 2^28, which one key of this
-/// process can hardly use up; and for every key of a process that has run for two years.
-#[derive(Debug)]
-pub struct WideWindow(Mutex<Option<Count>>);
-
-impl WideWindow {
-    /// A window that holds `count`.
-    pub fn holding(count: Count) -> Self {
-        Self(Mutex::new(Some(count)))
-    }
-
-    /// Charges one request.
-    pub fn charge(&self, now_ms: u64, quota: &Quota) -> Result<Charge, Gone> {
-        self.with(|slot| {
-            let (next, charge) = (*slot).ok_or(Gone)?.charged(now_ms, quota);
-            *slot = Some(next);
-            Ok(charge)
-        })
-    }
-
-    /// As [`FixedWindow::close`].
-    pub fn close(&self, now_ms: u64) -> bool {
-        self.with(|slot| {
-            *slot = slot.filter(|count| now_ms < count.end_ms);
-            slot.is_none()
-        })
-    }
-
-    /// As [`FixedWindow::take`].
-    pub fn take(&self) -> Option<Count> {
-        self.with(Option::take)
-    }
-
-    /// As [`FixedWindow::end_ms`].
-    pub fn end_ms(&self) -> u64 {
-        self.with(|slot| slot.map_or(0, |count| count.end_ms))
-    }
-
-    fn with<T>(&self, step: impl FnOnce(&mut Option<Count>) -> T) -> T {
-        // Nothing between lock and unlock can panic.
-        step(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

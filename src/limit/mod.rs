@@ -2,16 +2,20 @@
 //!
 //! A key, a [`Quota`] and the time in, a [`Charge`] out: admitted or not, what remains, when it resets. Runs once per
 //! limited request, in the access phase. Windows are shared by all workers, so a quota holds for the process as a
-//! whole: [`Table`] has them by key, a [`Pinned`] handle is for keys known when the configuration was compiled, and a
-//! worker's [`Local`] remembers the handles of the others. Time is an argument. Charging a window whose handle is at
-//! hand takes no lock, never allocates, waits or panics; what is locked, and for how long, stands at [`Table`]. Bench:
-//! `limit`; a model of hits against the sweeper: `tests/limit_loom.rs`.
+//! whole: [`Table`] has them by key, under short locks; a [`Pinned`] one, whose key was known when the configuration was
+//! compiled, is at hand and takes none. Time is an argument. Charging never waits for anything but such a lock, and never
+//! panics; what allocates stands at [`Table::charge`]. Bench: `limit`; a model of hits, pins and the sweeper:
+//! `tests/limit_loom.rs`.
 #![forbid(unsafe_code)]
 
+pub mod content;
+pub mod digest;
 pub mod fixed_window;
 pub mod local;
 pub mod quota;
+mod shard;
 pub mod sliding_window;
+mod slot;
 mod sync;
 pub mod table;
 #[cfg(test)]

@@ -2,12 +2,11 @@
 //! before has admitted weighs in for the part of it that is less than one length ago. Rejections are not counted.
 //!
 //! [`Counts`] is the arithmetic, in whole numbers where APISIX uses floats. [`SlidingWindow`] keeps it in one atomic
-//! word, which holds up to 2^26 − 1 admissions a window; what does not fit is refused unchanged, and goes on in a
-//! [`WideWindow`]. Bench: `limit/sliding_window`.
+//! word, which holds up to 2^26 − 2 admissions a window; what does not fit is refused unchanged, and goes on behind a
+//! lock ([`super::window::Window`]). Bench: `limit/sliding_window`.
 
 use super::quota::{Charge, Gone, Quota};
-use super::sync::{AtomicU64, Mutex};
-use std::sync::PoisonError;
+use super::sync::AtomicU64;
 use std::sync::atomic::Ordering;
 
 /// What a window and the one before have admitted.
@@ -62,12 +61,14 @@ impl Counts {
         }
     }
 
-    fn has_ended(self, now_ms: u64, window_ms: u64) -> bool {
-        (now_ms / window_ms.max(1)).saturating_sub(self.id) >= 2
+    /// First millisecond at which nothing it has counted matters any more.
+    pub(super) fn end_ms(self, window_ms: u64) -> u64 {
+        self.id.saturating_add(2).saturating_mul(window_ms)
     }
 
+    /// In one word; `None` if they do not fit.
     #[inline]
-    fn pack(self) -> Option<u64> {
+    pub(super) fn pack(self) -> Option<u64> {
         let fits = self.last <= COUNT_MAX && self.current < COUNT_MAX;
         fits.then_some((self.id & ID_MAX) << (2 * COUNT_BITS) | self.last << COUNT_BITS | self.current)
     }
@@ -77,7 +78,7 @@ impl Counts {
     /// of 2^12 lengths is taken for a current one, for [`AHEAD_MAX`] lengths at most: one that nobody asks for is swept
     /// away long before, save for those that configurations hold on to.
     #[inline]
-    fn unpack(word: u64, near: u64) -> Self {
+    pub(super) fn unpack(word: u64, near: u64) -> Self {
         let ahead = (word >> (2 * COUNT_BITS)).wrapping_sub(near) & ID_MAX;
         let id = if ahead > AHEAD_MAX { near.saturating_sub(ID_MAX + 1 - ahead) } else { near.saturating_add(ahead) };
         Self { id, last: word >> COUNT_BITS & COUNT_MAX, current: word & COUNT_MAX }
@@ -96,6 +97,11 @@ impl SlidingWindow {
     /// A window that holds `counts`, which must be recent; `None` if they do not fit.
     pub fn holding(counts: Counts, window_ms: u64) -> Option<Self> {
         counts.pack().map(|word| Self { word: AtomicU64::new(word), window_ms })
+    }
+
+    /// A window that refuses all charges.
+    pub fn dead(window_ms: u64) -> Self {
+        Self { word: AtomicU64::new(DEAD), window_ms }
     }
 
     /// Charges one request. A window of another length is not this one.
@@ -121,24 +127,10 @@ impl SlidingWindow {
         }
     }
 
-    /// Marks the window dead if nothing it has counted matters any more; whether it is dead now.
-    pub fn close(&self, now_ms: u64) -> bool {
-        let word = self.word.load(Ordering::Relaxed);
-        word == DEAD
-            || Counts::unpack(word, self.id(now_ms)).has_ended(now_ms, self.window_ms)
-                && self.word.compare_exchange(word, DEAD, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-
     /// Marks the window dead and returns what it has counted, with its length; `None` if it was dead.
     pub fn take(&self, now_ms: u64) -> Option<(Counts, u64)> {
         let word = self.word.swap(DEAD, Ordering::Relaxed);
         (word != DEAD).then(|| (Counts::unpack(word, self.id(now_ms)), self.window_ms))
-    }
-
-    /// When nothing it has counted matters any more; 0 for a dead one.
-    pub fn end_ms(&self, now_ms: u64) -> u64 {
-        let word = self.word.load(Ordering::Relaxed);
-        if word == DEAD { 0 } else { end_ms(Counts::unpack(word, self.id(now_ms)), self.window_ms) }
     }
 
     #[inline]
@@ -147,63 +139,10 @@ impl SlidingWindow {
     }
 }
 
-/// Counts of any size behind a lock, held for a few instructions; see [`super::fixed_window::WideWindow`].
-#[derive(Debug)]
-pub struct WideWindow {
-    slot: Mutex<Option<Counts>>,
-    window_ms: u64,
-}
-
-impl WideWindow {
-    /// A window that holds `counts`.
-    pub fn holding(counts: Counts, window_ms: u64) -> Self {
-        Self { slot: Mutex::new(Some(counts)), window_ms }
-    }
-
-    /// Charges one request. A window of another length is not this one.
-    pub fn charge(&self, now_ms: u64, quota: &Quota) -> Result<Charge, Gone> {
-        if quota.window_ms != self.window_ms {
-            return Err(Gone);
-        }
-        self.with(|slot| {
-            let (next, charge) = (*slot).ok_or(Gone)?.charged(now_ms, quota);
-            *slot = Some(next);
-            Ok(charge)
-        })
-    }
-
-    /// As [`SlidingWindow::close`].
-    pub fn close(&self, now_ms: u64) -> bool {
-        self.with(|slot| {
-            *slot = slot.filter(|counts| !counts.has_ended(now_ms, self.window_ms));
-            slot.is_none()
-        })
-    }
-
-    /// As [`SlidingWindow::take`].
-    pub fn take(&self) -> Option<(Counts, u64)> {
-        self.with(Option::take).map(|counts| (counts, self.window_ms))
-    }
-
-    /// As [`SlidingWindow::end_ms`].
-    pub fn end_ms(&self) -> u64 {
-        self.with(|slot| slot.map_or(0, |counts| end_ms(counts, self.window_ms)))
-    }
-
-    fn with<T>(&self, step: impl FnOnce(&mut Option<Counts>) -> T) -> T {
-        // Nothing between lock and unlock can panic.
-        step(&mut self.slot.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-fn end_ms(counts: Counts, window_ms: u64) -> u64 {
-    counts.id.saturating_add(2).saturating_mul(window_ms)
-}
-
 const COUNT_BITS: u32 = 26;
+/// The current count is kept below it, so that no window looks dead.
 const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
 const ID_MAX: u64 = (1 << (64 - 2 * COUNT_BITS)) - 1;
-/// The current count is kept below its bits' maximum, so that no window looks dead.
 /// How many lengths a window's id may be ahead of a reader's clock.
 const AHEAD_MAX: u64 = 2;
 const DEAD: u64 = u64::MAX;

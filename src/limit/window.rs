@@ -1,154 +1,90 @@
-//! One key's window in whichever form holds it, and the handles that lead to it.
+//! A window that configurations hold: charged without a lock.
 
+use super::content::Content;
+use super::fixed_window::FixedWindow;
 use super::quota::{Charge, Gone, Kind, Moment, Quota};
-use super::sync::AtomicU32;
-use super::{fixed_window, sliding_window};
-use std::fmt;
-use std::sync::atomic::Ordering;
-use triomphe::ThinArc;
+use super::sliding_window::SlidingWindow;
+use super::sync::Mutex;
+use std::sync::PoisonError;
 
-/// One key's window.
+/// One key's window: a word as long as the count fits, a lock's content from then on.
 ///
-/// Not padded to a cache line: a million keys would pay for the few that are hot, and those seldom are neighbours.
+/// Not padded to a cache line: with a limit on each of a million consumers, all would pay for the few that are hot, and
+/// those seldom are neighbours.
 #[derive(Debug)]
 pub struct Window {
-    form: Form,
-    /// Configurations that hold the window: it is not swept away under them.
-    pins: AtomicU32,
+    narrow: Narrow,
+    /// What has outgrown the word. It moves here as the word is marked dead, once and under the lock, and whoever finds
+    /// the word dead comes here; so nothing is counted in two places. Boxed, as it is rare.
+    wide: Mutex<Option<Box<Content>>>,
 }
 
-/// The wide forms are rare, and boxed so that the others do not carry their size.
 #[derive(Debug)]
-enum Form {
-    Fixed(fixed_window::FixedWindow),
-    Sliding(sliding_window::SlidingWindow),
-    WideFixed(Box<fixed_window::WideWindow>),
-    WideSliding(Box<sliding_window::WideWindow>),
-}
-
-/// What a window has counted, apart from its form.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Content {
-    Fixed(fixed_window::Count),
-    /// With the length of its windows.
-    Sliding(sliding_window::Counts, u64),
+enum Narrow {
+    Fixed(FixedWindow),
+    Sliding(SlidingWindow),
 }
 
 impl Window {
-    /// A window that has been charged its first request, or one more where it goes on from `content`. What was counted
-    /// in another way, or in windows of another length, is dropped.
-    pub(super) fn charged(content: Option<Content>, at: Moment, quota: &Quota) -> (Self, Charge) {
-        let (form, charge) = match quota.kind {
-            Kind::Fixed => {
-                let count = match content {
-                    Some(Content::Fixed(count)) => count,
-                    _ => fixed_window::Count::default(),
-                };
-                let (count, charge) = count.charged(at.elapsed_ms, quota);
-                let narrow = fixed_window::FixedWindow::holding(count).map(Form::Fixed);
-                (narrow.unwrap_or_else(|| Form::WideFixed(Box::new(fixed_window::WideWindow::holding(count)))), charge)
+    /// A window that goes on from `content`, for requests that ask `quota`.
+    pub(super) fn holding(content: Content, at: Moment, quota: &Quota) -> Self {
+        let (narrow, is_dead) = match (content, quota.kind) {
+            (Content::Fixed(count), Kind::Fixed) => {
+                let window = FixedWindow::holding(count);
+                let is_dead = window.is_none();
+                (Narrow::Fixed(window.unwrap_or_else(FixedWindow::dead)), is_dead)
             }
-            Kind::Sliding => {
-                let window_ms = quota.window_ms;
-                let counts = match content {
-                    Some(Content::Sliding(counts, its_ms)) if its_ms == window_ms => counts,
-                    _ => sliding_window::Counts::default(),
-                };
-                let (counts, charge) = counts.charged(at.aligned_ms, quota);
-                let narrow = sliding_window::SlidingWindow::holding(counts, window_ms).map(Form::Sliding);
-                let wide = || Form::WideSliding(Box::new(sliding_window::WideWindow::holding(counts, window_ms)));
-                (narrow.unwrap_or_else(wide), charge)
+            (Content::Sliding(counts, window_ms), Kind::Sliding) if window_ms == quota.window_ms => {
+                let window = SlidingWindow::holding(counts, window_ms);
+                let is_dead = window.is_none();
+                (Narrow::Sliding(window.unwrap_or_else(|| SlidingWindow::dead(window_ms))), is_dead)
             }
+            // Counted in another way: of no use to this quota.
+            _ => return Self::holding(Content::empty(at, quota), at, quota),
         };
-        (Self { form, pins: AtomicU32::new(0) }, charge)
+        Self { narrow, wide: Mutex::new(is_dead.then(|| Box::new(content))) }
     }
 
-    /// Charges one request.
+    /// Charges one request. Asked in another way than it was made for, it starts afresh, and is slower for good.
     #[inline]
-    pub fn charge(&self, at: Moment, quota: &Quota) -> Result<Charge, Gone> {
-        match (&self.form, quota.kind) {
-            (Form::Fixed(window), Kind::Fixed) => window.charge(at.elapsed_ms, quota),
-            (Form::Sliding(window), Kind::Sliding) => window.charge(at.aligned_ms, quota),
-            (Form::WideFixed(window), Kind::Fixed) => window.charge(at.elapsed_ms, quota),
-            (Form::WideSliding(window), Kind::Sliding) => window.charge(at.aligned_ms, quota),
+    pub fn charge(&self, at: Moment, quota: &Quota) -> Charge {
+        let charged = match (&self.narrow, quota.kind) {
+            (Narrow::Fixed(window), Kind::Fixed) => window.charge(at.elapsed_ms, quota),
+            (Narrow::Sliding(window), Kind::Sliding) => window.charge(at.aligned_ms, quota),
             _ => Err(Gone),
-        }
-    }
-
-    /// Marks the window dead if it has ended and nobody has pinned it; whether it is dead now.
-    pub(super) fn close(&self, at: Moment) -> bool {
-        !self.is_pinned()
-            && match &self.form {
-                Form::Fixed(window) => window.close(at.elapsed_ms),
-                Form::Sliding(window) => window.close(at.aligned_ms),
-                Form::WideFixed(window) => window.close(at.elapsed_ms),
-                Form::WideSliding(window) => window.close(at.aligned_ms),
-            }
-    }
-
-    /// Marks the window dead, whatever it has counted, and returns that; `None` if it was dead.
-    pub(super) fn take(&self, at: Moment) -> Option<Content> {
-        let sliding = |(counts, window_ms)| Content::Sliding(counts, window_ms);
-        match &self.form {
-            Form::Fixed(window) => window.take().map(Content::Fixed),
-            Form::Sliding(window) => window.take(at.aligned_ms).map(sliding),
-            Form::WideFixed(window) => window.take().map(Content::Fixed),
-            Form::WideSliding(window) => window.take().map(sliding),
-        }
-    }
-
-    /// For how long it still matters; 0 when it has ended.
-    pub(super) fn left_ms(&self, at: Moment) -> u64 {
-        let (end_ms, now_ms) = match &self.form {
-            Form::Fixed(window) => (window.end_ms(), at.elapsed_ms),
-            Form::Sliding(window) => (window.end_ms(at.aligned_ms), at.aligned_ms),
-            Form::WideFixed(window) => (window.end_ms(), at.elapsed_ms),
-            Form::WideSliding(window) => (window.end_ms(), at.aligned_ms),
         };
-        end_ms.saturating_sub(now_ms)
+        charged.unwrap_or_else(|_| self.charge_wide(at, quota))
     }
 
-    /// Whether a configuration holds it.
-    pub(super) fn is_pinned(&self) -> bool {
-        self.pins.load(Ordering::Relaxed) > 0
+    #[cold]
+    fn charge_wide(&self, at: Moment, quota: &Quota) -> Charge {
+        // Nothing between lock and unlock can panic.
+        let mut wide = self.wide.lock().unwrap_or_else(PoisonError::into_inner);
+        let content = match &*wide {
+            Some(content) => Some(**content),
+            None => self.take_narrow(at),
+        };
+        let (next, charge) = content.unwrap_or_else(|| Content::empty(at, quota)).charged(at, quota);
+        match &mut *wide {
+            Some(content) => **content = next,
+            None => *wide = Some(Box::new(next)),
+        }
+        charge
     }
 
-    /// Called under the shard's lock, as `close` is: so no window is closed while it is being pinned.
-    pub(super) fn pin(&self) {
-        self.pins.fetch_add(1, Ordering::Relaxed);
+    /// What it has counted, for who alone has it; nobody can charge it afterwards.
+    pub(super) fn take(&self, at: Moment) -> Option<Content> {
+        let wide = self.wide.lock().unwrap_or_else(PoisonError::into_inner).take();
+        wide.map(|content| *content).or_else(|| self.take_narrow(at))
     }
 
-    pub(super) fn unpin(&self) {
-        self.pins.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A window together with its key, shared. Key and window lie in one allocation: for a key among a million, each
-/// further one would be another miss of the cache.
-#[derive(Clone)]
-pub struct Handle(ThinArc<Window, u8>);
-
-impl Handle {
-    pub(super) fn new(window: Window, key: &[u8]) -> Self {
-        Self(ThinArc::from_header_and_slice(window, key))
-    }
-
-    /// The window.
-    #[inline]
-    pub fn window(&self) -> &Window {
-        &self.0.header.header
-    }
-
-    /// The key.
-    #[inline]
-    pub fn key(&self) -> &[u8] {
-        &self.0.slice
-    }
-}
-
-impl fmt::Debug for Handle {
-    /// Not the key: it may be a client's secret.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.window().fmt(formatter)
+    /// Marks the word dead and returns what it has counted; `None` if it was dead.
+    fn take_narrow(&self, at: Moment) -> Option<Content> {
+        match &self.narrow {
+            Narrow::Fixed(window) => window.take().map(Content::Fixed),
+            Narrow::Sliding(window) => {
+                window.take(at.aligned_ms).map(|(counts, window_ms)| Content::Sliding(counts, window_ms))
+            }
+        }
     }
 }

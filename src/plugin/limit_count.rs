@@ -2,8 +2,8 @@
 //!
 //! A configuration in, a plugin with its answers rendered out. Its access phase runs once per request, after
 //! authentication: each limit that applies is charged, the quota headers are set, and the first that is used up
-//! answers. That phase never waits or panics. It allocates for what variables must decode or join, and for keys that
-//! the worker has not seen lately; never for a key that was known when the configuration was compiled. Bench: `limit`.
+//! answers. That phase never waits or panics. It allocates for what variables must decode or join, and where new keys
+//! make the table grow; never for a key that was known when the configuration was compiled. Bench: `limit`.
 
 mod amount;
 mod check;

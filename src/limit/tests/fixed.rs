@@ -1,7 +1,7 @@
 //! Fixed windows in all their forms against the text of spec/limit-count §6.1.
 
 use super::*;
-use crate::limit::fixed_window::{Count, FixedWindow, WideWindow};
+use crate::limit::fixed_window::{Count, FixedWindow};
 use crate::limit::{Charge, Gone, Table};
 use proptest::prelude::*;
 
@@ -66,14 +66,10 @@ fn what_does_not_fit_a_word_is_refused_unchanged() {
 
 #[test]
 fn the_dead_stay_dead() {
-    let narrow = FixedWindow::holding(Count { end_ms: 100, used: 1 }).unwrap();
-    assert!(!narrow.close(99), "it has not ended");
-    assert!(narrow.close(100) && narrow.close(0));
-    assert_eq!((narrow.charge(0, &fixed(1, 1)), narrow.take()), (Err(Gone), None));
-    let wide = WideWindow::holding(Count { end_ms: 100, used: 1 });
-    assert!(!wide.close(99));
-    assert!(wide.close(100) && wide.close(0));
-    assert_eq!((wide.charge(0, &fixed(1, 1)), wide.take()), (Err(Gone), None));
+    let window = FixedWindow::holding(Count { end_ms: 100, used: 1 }).unwrap();
+    assert_eq!(window.take(), Some(Count { end_ms: 100, used: 1 }));
+    assert_eq!((window.charge(0, &fixed(1, 1)), window.take()), (Err(Gone), None));
+    assert_eq!((FixedWindow::dead().charge(0, &fixed(1, 1)), FixedWindow::dead().take()), (Err(Gone), None));
 }
 
 /// Pauses, with limits and windows as a template may make them.
@@ -86,15 +82,15 @@ proptest! {
     fn all_forms_count_like_the_model(steps in steps()) {
         let (mut model, mut now_ms) = (Model::default(), 0);
         let narrow = FixedWindow::holding(Count::default()).unwrap();
-        let wide = WideWindow::holding(Count::default());
+        let wide = wide(Kind::Fixed);
         let table = Table::new(1024, 0, 0);
         for (pause_ms, limit, window_ms) in steps {
             now_ms += pause_ms;
             let quota = fixed(limit, window_ms);
             let want = model.charge(now_ms, &quota);
             prop_assert_eq!(narrow.charge(now_ms, &quota), Ok(want));
-            prop_assert_eq!(wide.charge(now_ms, &quota), Ok(want));
-            prop_assert_eq!(table.charge(table.hash(b"k"), b"k", at(now_ms), &quota).charge, want);
+            prop_assert_eq!(wide.charge(at(now_ms), &quota), want);
+            prop_assert_eq!(table.charge(b"k", at(now_ms), &quota).charge, want);
         }
     }
 
