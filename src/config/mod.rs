@@ -6,7 +6,7 @@
 //! configuration itself: when there is none yet, and when it lacks an admin key.
 
 mod admin;
-mod atomic;
+pub(crate) mod atomic;
 mod error;
 mod export;
 mod jwt;
