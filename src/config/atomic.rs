@@ -34,8 +34,11 @@ pub(crate) fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(format!(".{}.tmp", super::key::generate().unwrap_or_default()));
     let temporary = directory.join(name);
-    // A link, unlike a rename, does not replace.
-    let linked = fill(&temporary, text, NEW_FILE_MODE).and_then(|()| fs::hard_link(&temporary, path));
+    // A link, unlike a rename, does not replace; some file systems have none.
+    let linked = fill(&temporary, text, NEW_FILE_MODE).and_then(|()| match fs::hard_link(&temporary, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => fs::rename(&temporary, path),
+        linked => linked,
+    });
     let _ = fs::remove_file(&temporary);
     linked?;
     File::open(directory)?.sync_all()

@@ -13,7 +13,7 @@ pub struct SealedStore<S> {
     sealing: Sealing,
     tally: Arc<Tally>,
     /// Keys of objects that a log line was written about, with their revision: each is reported once. Bounded by
-    /// [`REPORTED_MAX`]; beyond, they are only counted.
+    /// [`REPORTED_MAX`]; beyond, neither logged nor counted.
     reported: Mutex<HashMap<Arc<str>, u64>>,
 }
 
