@@ -180,7 +180,7 @@ impl Place {
 }
 
 /// Directory, the part of the key behind it, and dotted paths of secrets.
-const OBJECTS: [(&str, &str, &[&str]); 3] = [
+pub(super) const OBJECTS: [(&str, &str, &[&str]); 3] = [
     ("secrets", "vault", &["token"]),
     ("secrets", "aws", &["secret_access_key", "session_token"]),
     ("secrets", "gcp", &["auth_config.private_key"]),

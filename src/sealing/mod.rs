@@ -86,7 +86,7 @@ impl Sealing {
 
     /// The text to store at `key`. Nothing in it is taken for sealed already.
     pub fn seal(&self, key: &str, text: &Arc<str>) -> Result<Arc<str>, SealError> {
-        if self.format == Format::Clear || !fields::may_hold_secrets(key) {
+        if !fields::may_hold_secrets(key) {
             return Ok(Arc::clone(text));
         }
         // Text that is no JSON comes from elsewhere, and holds nothing that anybody could use.
@@ -94,28 +94,39 @@ impl Sealing {
         Ok(if self.seal_value(key, &mut object)? { object.to_string().into() } else { Arc::clone(text) })
     }
 
-    /// Seals the secrets of `object`; whether there were any.
+    /// Seals the secrets of `object`; whether any was.
     pub fn seal_value(&self, key: &str, object: &mut Value) -> Result<bool, SealError> {
         let mut any = false;
-        if self.format != Format::Clear {
-            for mut holder in fields::holders(key, object) {
-                holder.visit(&mut |path, text| {
+        for mut holder in fields::holders(key, object) {
+            holder.visit(&mut |path, text| {
+                if let Some(sealed) = self.seal_text(key, path, text)? {
+                    *text = sealed;
                     any = true;
-                    *text = self.seal_text(key, path, text)?;
-                    Ok(())
-                })?;
-            }
+                }
+                Ok(())
+            })?;
         }
         Ok(any)
     }
 
-    fn seal_text(&self, key: &str, path: &Path<'_>, text: &str) -> Result<String, SealError> {
+    /// `None`: it is stored as it is.
+    fn seal_text(&self, key: &str, path: &Path<'_>, text: &str) -> Result<Option<String>, SealError> {
+        let in_apisix_format = || self.keyring.seal(text);
         match self.format {
-            Format::Clear => Ok(text.to_owned()),
-            Format::Authenticated => self.keys.seal(&path.bound_to(key), text),
+            Format::Authenticated => return self.keys.seal(&path.bound_to(key), text).map(Some),
             // Without a keyring it is stored in the clear, as the original does.
-            Format::Apisix => Ok(self.keyring.seal(text).unwrap_or_else(|| text.to_owned())),
+            Format::Apisix => {
+                if let Some(sealed) = in_apisix_format() {
+                    return Ok(Some(sealed));
+                }
+            }
+            Format::Clear => {}
         }
+        // What would be taken for sealed when it is read must be: else it would not come back as it is.
+        if authenticated::is_sealed(text) || self.keyring.open(text).is_some() {
+            return Ok(in_apisix_format().or_else(|| self.keys.seal(&path.bound_to(key), text).ok()));
+        }
+        Ok(None)
     }
 
     /// The text stored at `key`, opened.
