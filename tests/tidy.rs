@@ -298,12 +298,12 @@ const DATA_SIDE: &[&str] = &[
 ];
 /// One thread for all.
 const CONTROL_SIDE: &[&str] =
-    &["admin", "cli", "config", "control", "dns", "resource", "secret", "snapshot", "status", "store"];
+    &["admin", "cli", "config", "control", "dns", "resource", "sealing", "secret", "snapshot", "status", "store"];
 /// Used by both sides, naming neither.
 const UNDER_BOTH: &[&str] = &["base", "schema"];
 /// Modules that hold what only the control side may know.
 const HIDDEN_FROM_DATA_SIDE: &[&str] =
-    &["admin", "cli", "config", "control", "dns", "resource", "secret", "status", "store"];
+    &["admin", "cli", "config", "control", "dns", "resource", "sealing", "secret", "status", "store"];
 /// Folders whose mention in a document is checked.
 const CITED_FOLDERS: &[&str] = &["src/", "tests/", "benches/", "scripts/", "fuzz/"];
 /// What is fetched, built or written at run time, and the licence's text.

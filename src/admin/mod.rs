@@ -157,7 +157,10 @@ impl Admin {
         let path = place.kind.directory_key("", place.parent.as_deref()) + place.id.as_deref().unwrap_or_default();
         let command =
             Command { prefix: self.state.prefix.clone(), rules: self.state.rules, place, change, unix_s, ttl_s };
-        let ended = self.state.control.write(move |view| command.plan(view)).await;
+        let control = &self.state.control;
+        let ended = control.write(move |view| command.plan(view)).await.map(|(outcome, revision)| {
+            (outcome.map_value(|key, value| control.stored_form(key, value, revision)), revision)
+        });
         let revision = match &ended {
             Ok((_, revision)) | Err(WriteError::NotLive { revision, .. }) => Some(*revision),
             Err(_) => None,

@@ -73,6 +73,15 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    /// The same with what `change` makes of the value, which it is told the key of.
+    pub(super) fn map_value(self, change: impl FnOnce(&str, Value) -> Value) -> Self {
+        match self {
+            Self::Created { key, value } => Self::Created { value: change(&key, value), key },
+            Self::Replaced { key, value } => Self::Replaced { value: change(&key, value), key },
+            Self::Deleted { .. } => self,
+        }
+    }
+
     pub(super) fn into_answer(self) -> Answer {
         match self {
             Self::Created { key, value } => Answer::json(StatusCode::CREATED, json!({"key": key, "value": value})),

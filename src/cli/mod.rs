@@ -7,6 +7,8 @@ mod check;
 mod echo;
 mod logging;
 mod run;
+mod sealed;
+mod secret;
 pub mod serve;
 mod token;
 mod version;
@@ -32,6 +34,7 @@ fn answer(arguments: Arguments) -> anyhow::Result<ExitCode> {
         None => run::run(arguments.run),
         Some(Verb::Run(arguments)) => run::run(arguments),
         Some(Verb::Check(arguments)) => check::check(&arguments),
+        Some(Verb::Secret(arguments)) => secret::secret(&arguments),
         Some(Verb::Version) => version::version(),
         Some(Verb::Token(arguments)) => token::token(arguments),
         Some(Verb::Echo(arguments)) => echo::echo(&arguments),
@@ -60,6 +63,8 @@ enum Verb {
     ///
     /// Keys that are unknown or have no effect are errors here; `run` only warns of them.
     Check(check::Arguments),
+    /// Manage the keys that seal secrets in the store.
+    Secret(secret::Arguments),
     /// Print the version.
     Version,
     /// Sign a token, or explain why one is refused.
@@ -115,6 +120,7 @@ mod tests {
             "ringgate run --driver kqueue",
             "ringgate nothing",
             "ringgate --prefix a check",
+            "ringgate secret",
             "ringgate token",
             "ringgate token sign --key k",
             "ringgate token sign --key k --secret s --secret-file f",
@@ -133,6 +139,7 @@ mod tests {
             "ringgate",
             "ringgate run",
             "ringgate check",
+            "ringgate secret rotate",
             "ringgate token sign",
             "ringgate token explain",
             "ringgate echo",

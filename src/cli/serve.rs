@@ -4,6 +4,7 @@
 //! served before the configuration is loaded; a port that is taken or a store that is damaged is found before
 //! anything runs.
 
+use super::sealed;
 use crate::admin::{self, AdminState};
 use crate::base::clock::Now;
 use crate::config::{AccessLog, Admin, Config, Export};
@@ -16,7 +17,6 @@ use crate::plugin::Rules;
 use crate::resource::PREFIX;
 use crate::snapshot::compile::Compiler;
 use crate::snapshot::feed::Feed;
-use crate::store::embedded::EmbeddedStore;
 use crate::worker::driver::{self, Driver, DriverKind};
 use crate::{listener, status, worker};
 use anyhow::{Context, bail};
@@ -74,7 +74,8 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
     let mut signals = Signals::new()?;
     let config = plan.config;
     let sockets = Sockets::bind(&config, plan.workers).await?;
-    let store = EmbeddedStore::open(&plan.data_dir)?;
+    let store = sealed::open(&plan.data_dir, &plan.prefix, config.data_encryption.clone())?;
+    let sealing = store.tally();
     let (feed, mailboxes) = Feed::new(plan.workers)?;
     let bells = feed.bells()?;
     let settings = Arc::new(config.settings());
@@ -131,7 +132,9 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
     }
     if let (Some(socket), Some(export)) = (sockets.export, config.export) {
         let cells = [cells, vec![swept]].concat();
-        tokio::spawn(async move { status::prometheus::serve(socket, &export.uri, cells, is_set(closed)).await });
+        tokio::spawn(
+            async move { status::prometheus::serve(socket, &export.uri, cells, sealing, is_set(closed)).await },
+        );
     }
     writeln!(std::io::stdout().lock(), "{announced}")?;
 

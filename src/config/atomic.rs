@@ -8,7 +8,7 @@ use std::path::Path;
 /// Writes `text` to `path` by way of a temporary file beside it, flushed to disk and renamed.
 ///
 /// A new file gets mode 0600; one that exists keeps its mode, and a symbolic link keeps pointing to what it names.
-pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -25,6 +25,22 @@ pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
         let _ = fs::remove_file(&temporary);
         return written;
     }
+    File::open(directory)?.sync_all()
+}
+
+/// [`write`] for a file that must not be there yet: one that is, is left alone ([`io::ErrorKind::AlreadyExists`]).
+pub(crate) fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{}.tmp", super::key::generate().unwrap_or_default()));
+    let temporary = directory.join(name);
+    // A link, unlike a rename, does not replace; some file systems have none.
+    let linked = fill(&temporary, text, NEW_FILE_MODE).and_then(|()| match fs::hard_link(&temporary, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.exists() => fs::rename(&temporary, path),
+        linked => linked,
+    });
+    let _ = fs::remove_file(&temporary);
+    linked?;
     File::open(directory)?.sync_all()
 }
 

@@ -102,8 +102,6 @@ const KEYS: &[Key] = &[
     refused("apisix.lua_module_hook", &["\"\""], "Lua code cannot be loaded; expected no such key"),
     idle("apisix.max_post_args_readable_size", &["64"], "no variable reads a request body"),
     idle("apisix.disable_upstream_healthcheck", &["true"], "there are no upstream health checks"),
-    idle("apisix.data_encryption.enable_encrypt_fields", OFF, "credentials are stored as they are sent"),
-    idle("apisix.data_encryption.keyring", &[], "credentials are stored as they are sent"),
     idle("apisix.tracing", OFF, "there are no traces"),
     refused("apisix.normalize_uri_like_servlet", OFF, "paths are not normalised like a servlet's; expected false"),
     refused("apisix.match_uri_encoded_slash", OFF, "matching encoded slashes is not supported yet; expected false"),

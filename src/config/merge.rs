@@ -66,6 +66,7 @@ fn defaults() -> Value {
             "delete_uri_tail_slash": false,
             "proxy_mode": "http",
             "router": { "http": "radixtree_host_uri" },
+            "data_encryption": { "enable_encrypt_fields": true, "keyring": crate::sealing::Keyring::PUBLIC },
             "resolver_timeout": 5,
             "enable_resolv_search_opt": true,
         },

@@ -6,7 +6,8 @@
 //! configuration itself: when there is none yet, and when it lacks an admin key.
 
 mod admin;
-mod atomic;
+pub(crate) mod atomic;
+mod data_encryption;
 mod error;
 mod export;
 mod jwt;
@@ -24,9 +25,10 @@ mod write_back;
 mod yaml;
 
 pub use admin::Admin;
+pub use data_encryption::DataEncryption;
 pub use error::{ConfigError, Fault};
 pub use export::Export;
-pub use source::{Source, check, load, parse};
+pub use source::{Source, check, load, look, parse};
 pub use substitute::Environment;
 
 use crate::dns::ResolverOptions;
@@ -58,6 +60,8 @@ pub struct Config {
     pub plugins: Vec<String>,
     /// What `ringgate.jwt` says to the control side about plugins.
     pub plugin_rules: Rules,
+    /// `apisix.data_encryption` and `ringgate.data_encryption`.
+    pub data_encryption: DataEncryption,
     /// `nginx_config.worker_processes` or `APISIX_WORKER_PROCESSES`; `None` means one per core.
     pub workers: Option<usize>,
     /// What is configured and has no effect, one sentence each; to be logged once.

@@ -4,8 +4,8 @@ use super::error::Fault;
 use super::section::{Section, shown};
 use super::yaml::Table;
 use super::{
-    AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, export, jwt, keys, limit_count, listen, merge,
-    substitute,
+    AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, data_encryption, export, jwt, keys, limit_count,
+    listen, merge, substitute,
 };
 use crate::dns::ResolverOptions;
 use crate::log::Escape;
@@ -29,6 +29,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     let mut root = Section::root(merge::over_defaults(table)?);
     let mut apisix = root.section("apisix")?;
     let mut router = apisix.section("router")?;
+    let mut encryption = apisix.section("data_encryption")?;
     let mut nginx = root.section("nginx_config")?;
     let mut http = nginx.section("http")?;
     let mut upstream = http.section("upstream")?;
@@ -38,6 +39,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     let mut limits = own.section("limits")?;
     let mut jwt = own.section("jwt")?;
     let mut limit_count = own.section("limit_count")?;
+    let mut own_encryption = own.section("data_encryption")?;
     let mut plugin_attr = root.section("plugin_attr")?;
     let mut prometheus = plugin_attr.section("prometheus")?;
 
@@ -63,6 +65,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
         resolver: resolver(&mut apisix)?,
         plugins,
         plugin_rules: jwt::plugin_rules(&mut jwt)?,
+        data_encryption: data_encryption::read(&mut encryption, &mut own_encryption)?,
         workers: workers(&mut nginx, environment)?,
         settings: Settings {
             server: server(apisix.switch("enable_server_tokens")?),
@@ -88,12 +91,14 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
         http,
         nginx,
         router,
+        encryption,
         apisix,
         admin_section,
         deployment,
         limits,
         jwt,
         limit_count,
+        own_encryption,
         own,
         prometheus,
         plugin_attr,

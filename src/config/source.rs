@@ -53,6 +53,18 @@ pub fn check(source: &Source, environment: Environment<'_>) -> Result<PathBuf, C
     }
 }
 
+/// Reads the configuration without writing anything, for commands beside the gateway. Where the first start would write
+/// a file, it is read as that.
+pub fn look(source: &Source, environment: Environment<'_>) -> Result<Config, ConfigError> {
+    let path = source.path(environment);
+    let may_create = source.file.is_none() && profile(environment).is_none();
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && may_create => FIRST.to_owned(),
+        read => read.map_err(|error| unreadable(error).in_file(&path))?,
+    };
+    parse(&text, environment).map_err(|fault| fault.in_file(&path))
+}
+
 /// Reads the text of a configuration file. An admin key that is left blank stays blank. Fuzz target: `config`.
 pub fn parse(text: &str, environment: Environment<'_>) -> Result<Config, Fault> {
     Ok(read(yaml::parse(text)?, environment)?.config)

@@ -180,6 +180,11 @@ impl Control {
         answered.await.unwrap_or(Err(WriteError::Internal))
     }
 
+    /// See [`Store::stored_form`].
+    pub fn stored_form(&self, key: &str, value: serde_json::Value, revision: u64) -> serde_json::Value {
+        self.shared.store.stored_form(key, value, revision)
+    }
+
     /// The newest revision of the store.
     pub fn revision(&self) -> u64 {
         self.shared.store.revision()

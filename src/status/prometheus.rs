@@ -5,6 +5,7 @@
 
 use crate::auth::jwt::failure::Reason;
 use crate::metrics::{Cells, Counter};
+use crate::sealing::Tally;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -18,6 +19,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::net::TcpListener;
 
 /// Serves `GET <uri>` until `shutdown`.
@@ -25,10 +27,12 @@ pub async fn serve(
     listener: TcpListener,
     uri: &str,
     cells: Vec<Arc<Cells>>,
+    sealing: Arc<Tally>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let mut registry = Registry::with_prefix("ringgate");
     registry.register_collector(Box::new(Workers(cells)));
+    registry.register_collector(Box::new(Sealed(sealing)));
     let router = Router::new().route(uri, get(scrape)).with_state(Arc::new(registry));
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
         tracing::error!(%error, "the metrics listener ended");
@@ -74,6 +78,23 @@ impl Collector for Workers {
             let count = count.map(Counter::value).fold(0, u64::wrapping_add);
             let labels = [("reason", reason.name())];
             ConstCounter::new(count).encode(refusals.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// What was found in the store.
+#[derive(Debug)]
+struct Sealed(Arc<Tally>);
+
+impl Collector for Sealed {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        for (name, help, count) in [
+            ("sealed_objects_closed", "Objects read with a secret that could not be opened", &self.0.closed),
+            ("sealed_objects_in_clear", "Objects read with a secret that is not sealed", &self.0.in_clear),
+        ] {
+            let counter = ConstCounter::new(count.load(Ordering::Relaxed));
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
         }
         Ok(())
     }

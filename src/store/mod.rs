@@ -7,6 +7,7 @@
 //! A store keeps and counts; it does not watch the clock. An expiry is kept with its object, and [`crate::control`]
 //! deletes what has expired.
 
+use serde_json::Value;
 use std::sync::Arc;
 
 mod apply;
@@ -76,6 +77,12 @@ pub trait Store: Send + Sync {
     ///
     /// The events are in revision order, and within a revision in the order of its operations.
     fn commit(&self, writes: &[Write]) -> Result<Vec<Event>, StoreError>;
+    /// What was stored for `value` when the write of `revision` put it at `key`: differs from it where secrets are
+    /// sealed ([`crate::sealing`]).
+    fn stored_form(&self, key: &str, value: Value, revision: u64) -> Value {
+        let _ = (key, revision);
+        value
+    }
 }
 
 /// Why the store did not do what was asked.

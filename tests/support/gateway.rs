@@ -207,6 +207,20 @@ impl Gateway {
         ended
     }
 
+    /// Starts it again in the same directory after [`Gateway::stop`].
+    pub(crate) fn restart_stopped(&mut self) {
+        self.start_again();
+    }
+
+    /// Stops it, then starts it again in the same directory with another configuration.
+    pub(crate) fn reconfigure(&mut self, setup: &Setup) {
+        self.stop();
+        let text = config(setup).replace("key: \"\"", &format!("key: {}", self.admin_key));
+        fs::write(self.directory.path().join(CONFIG), text).expect("a file can be written");
+        self.setup = setup.clone();
+        self.start_again();
+    }
+
     /// Ends it without warning, then starts it again: what was acknowledged must still be there.
     pub(crate) fn crash(&mut self) {
         self.child.kill().expect("the child can be killed");
