@@ -36,6 +36,7 @@ impl Redis {
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
             .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .arg("-keyout")
             .arg(&key)
             .arg("-out")
@@ -178,12 +179,12 @@ pub(crate) struct Sentinel {
 
 impl Sentinel {
     /// Starts one; a quorum of one, so that it decides alone.
-    pub(crate) fn of(master: &Redis, password: &str) -> Self {
+    pub(crate) fn of(master: &Redis, password: &str, masters_password: &str) -> Self {
         let (directory, port) = (program::directory(), free_port());
         let file = directory.path().join("sentinel.conf");
         let text = format!(
             "port {port}\nrequirepass {password}\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
-             sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n",
+             sentinel auth-pass mymaster {masters_password}\nsentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n",
             master.port
         );
         std::fs::write(&file, text).expect("a file can be written");

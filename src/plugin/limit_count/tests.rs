@@ -59,6 +59,7 @@ impl World {
         match plugin.access(&request.view(), &mut context) {
             Verdict::Continue => (0, edits, String::new()),
             Verdict::Respond(answer) => (answer.status, edits, String::from_utf8(answer.body.to_vec()).unwrap()),
+            Verdict::Wait(_) => panic!("the local policy does not wait"),
         }
     }
 
