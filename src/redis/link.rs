@@ -45,7 +45,7 @@ struct State {
     /// Commands that were not handed to the connection yet.
     out: Vec<u8>,
     /// Who waits for a reply, the oldest first; the last of them may be in `out` still.
-    awaiting: VecDeque<Rc<Answer>>,
+    awaiting: VecDeque<Question>,
     closer: Option<Closer>,
     /// Why the connection is being closed, where that is known better than its end tells.
     reason: Option<RedisError>,
@@ -65,6 +65,12 @@ enum Phase {
     Greeting(usize),
     Up,
     Closing,
+}
+
+struct Question {
+    answer: Rc<Answer>,
+    /// When whoever asked gives up.
+    until_us: u64,
 }
 
 type Answer = Later<Result<Reply, RedisError>>;
@@ -87,7 +93,7 @@ impl Link {
             Some(Ok(Reply::Error(text))) => Err(RedisError::refused(&text)),
             Some(result) => result,
             None => {
-                self.give_up(&answer);
+                self.close_if_overdue();
                 Err(RedisError::TimedOut)
             }
         }
@@ -141,7 +147,8 @@ impl Link {
         }
         push(&mut state.out);
         let answer = Later::new();
-        state.awaiting.push_back(Rc::clone(&answer));
+        let until_us = now_us.saturating_add(wait.as_micros() as u64);
+        state.awaiting.push_back(Question { answer: Rc::clone(&answer), until_us });
         state.used_us = now_us;
         state.keepalive = keepalive;
         drop(state);
@@ -149,14 +156,14 @@ impl Link {
         Ok(answer)
     }
 
-    /// The time of `answer` is up. If it is the oldest, the server has said nothing for that long.
-    fn give_up(&self, answer: &Rc<Answer>) {
+    /// Closes the connection if its oldest question is overdue: the server has said nothing for that long.
+    fn close_if_overdue(&self) {
         let mut state = self.state.borrow_mut();
-        if state.awaiting.front().is_some_and(|oldest| Rc::ptr_eq(oldest, answer)) {
+        let is_overdue = state.awaiting.front().is_some_and(|oldest| oldest.until_us <= monotonic_us());
+        // Connecting has the same time, and ends by itself.
+        if let Some(closer) = state.closer.clone().filter(|_| is_overdue) {
             state.reason.get_or_insert(RedisError::TimedOut);
-            if let Some(closer) = &state.closer {
-                closer.close();
-            }
+            closer.close();
         }
     }
 
@@ -186,7 +193,9 @@ impl Link {
         if !was_idle {
             tracing::debug!(target = ?self, %reason, "connection to Redis lost");
         }
-        awaiting.into_iter().for_each(|answer| answer.set(Err(reason.clone())));
+        for question in awaiting {
+            question.answer.set(Err(reason.clone()));
+        }
     }
 
     /// Connects, then reads and writes until the connection ends. Why it did.
@@ -271,12 +280,11 @@ impl Link {
                 Ok(_) => {}
                 Err(error) => return RedisError::closed(error),
             }
-            let opened = match &mut *self.session.borrow_mut() {
-                Some(session) => session.open(&wire, &mut plain).map(|()| session.wants_write()),
-                None => {
-                    plain.extend_from_slice(&wire);
-                    Ok(false)
-                }
+            let opened = if let Some(session) = &mut *self.session.borrow_mut() {
+                session.open(&wire, &mut plain).map(|()| session.wants_write())
+            } else {
+                plain.extend_from_slice(&wire);
+                Ok(false)
             };
             wire.clear();
             match opened {
@@ -312,10 +320,10 @@ impl Link {
             self.to_write.raise();
             return Ok(());
         }
-        let answer = state.awaiting.pop_front().ok_or(RedisError::Unexpected("one that nobody asked for"))?;
+        let question = state.awaiting.pop_front().ok_or(RedisError::Unexpected("one that nobody asked for"))?;
         state.failures = 0;
         drop(state);
-        answer.set(Ok(reply));
+        question.answer.set(Ok(reply));
         Ok(())
     }
 
@@ -334,12 +342,11 @@ impl Link {
             if is_closing {
                 return None;
             }
-            let sealed = match &mut *self.session.borrow_mut() {
-                Some(session) => session.seal(&plain, &mut wire),
-                None => {
-                    std::mem::swap(&mut plain, &mut wire);
-                    Ok(())
-                }
+            let sealed = if let Some(session) = &mut *self.session.borrow_mut() {
+                session.seal(&plain, &mut wire)
+            } else {
+                std::mem::swap(&mut plain, &mut wire);
+                Ok(())
             };
             if let Err(error) = sealed {
                 return Some(error);
