@@ -30,7 +30,9 @@ fn push(reply: &Reply, out: &mut Vec<u8>) {
         }
         Reply::Array(items) => {
             out.extend(format!("*{}\r\n", items.len()).into_bytes());
-            items.iter().for_each(|item| push(item, out));
+            for item in items {
+                push(item, out);
+            }
         }
         Reply::Null => out.extend(b"$-1\r\n"),
     }

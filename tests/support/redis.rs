@@ -183,7 +183,8 @@ impl Sentinel {
         let file = directory.path().join("sentinel.conf");
         let text = format!(
             "port {port}\nrequirepass {password}\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
-             sentinel auth-pass mymaster {masters_password}\nsentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n",
+             sentinel auth-pass mymaster {masters_password}\n\
+             sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n",
             master.port
         );
         std::fs::write(&file, text).expect("a file can be written");
