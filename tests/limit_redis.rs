@@ -284,6 +284,22 @@ fn a_request_that_waits_keeps_what_it_started_with() {
     });
 }
 
+#[test]
+fn idle_connections_are_closed_and_made_again() {
+    let redis = Redis::start();
+    let bench = Bench::start(1);
+    let mut plugins = at(&redis, &json!({"count": 9, "time_window": 600}));
+    plugins["limit-count"]["redis_keepalive_timeout"] = json!(1000);
+    bench.route("r", &plugins);
+    // `redis-cli` itself is one of them.
+    let clients = || redis.cli(&["INFO", "clients"]).contains("connected_clients:1\r");
+    for left in ["8", "7"] {
+        assert_eq!(quota(&bench.ask("r"))[1], left);
+        assert!(!clients(), "it is kept for a while");
+        wait_for("the connection to be closed", || clients().then_some(()));
+    }
+}
+
 /// A server that says nothing: a stopped process keeps its connections.
 #[test]
 fn a_silent_server_is_waited_for_no_longer_than_configured_and_late_replies_meet_nobody() {

@@ -51,6 +51,8 @@ struct State {
     reason: Option<RedisError>,
     used_us: u64,
     keepalive: Duration,
+    /// The connection is being closed because nobody used it: what is asked meanwhile goes out on the next.
+    is_retiring: bool,
     /// Failures in a row, and when the next try may be made.
     failures: u32,
     retry_us: u64,
@@ -113,12 +115,14 @@ impl Link {
 
     /// Closes a connection that nobody has used for its keepalive time. Whether the link may be forgotten.
     pub(super) fn is_idle(&self, now_us: u64) -> bool {
-        let state = self.state.borrow();
+        let mut state = self.state.borrow_mut();
         let idle_us = now_us.saturating_sub(state.used_us);
         if !state.awaiting.is_empty() || u128::from(idle_us) < state.keepalive.as_micros() {
             return false;
         }
-        if let Some(closer) = &state.closer {
+        if let (Some(closer), Phase::Up) = (state.closer.clone(), state.phase) {
+            state.phase = Phase::Closing;
+            state.is_retiring = true;
             closer.close();
         }
         state.phase == Phase::Down
@@ -142,8 +146,8 @@ impl Link {
                 state.phase = Phase::Connecting;
                 task::spawn(Rc::clone(self).run(wait));
             }
-            Phase::Closing => return Err(RedisError::Down),
-            Phase::Connecting | Phase::Greeting(_) | Phase::Up => {}
+            Phase::Closing if !state.is_retiring => return Err(RedisError::Down),
+            Phase::Closing | Phase::Connecting | Phase::Greeting(_) | Phase::Up => {}
         }
         push(&mut state.out);
         let answer = Later::new();
@@ -167,13 +171,22 @@ impl Link {
         }
     }
 
-    /// A connection's life.
+    /// A connection's life, and the next one's if something was asked while it retired.
     async fn run(self: Rc<Self>, wait: Duration) {
-        let living = pin!(self.live(wait));
-        let reason = guarded(living).await.unwrap_or_else(|_| {
-            self.cells.panics.add(1);
-            RedisError::Unexpected("a defect")
-        });
+        let reason = loop {
+            let living = pin!(self.live(wait));
+            let reason = guarded(living).await.unwrap_or_else(|_| {
+                self.cells.panics.add(1);
+                RedisError::Unexpected("a defect")
+            });
+            *self.session.borrow_mut() = None;
+            let mut state = self.state.borrow_mut();
+            state.closer = None;
+            if !std::mem::take(&mut state.is_retiring) || state.awaiting.is_empty() {
+                break reason;
+            }
+            state.phase = Phase::Connecting;
+        };
         let mut state = self.state.borrow_mut();
         let reason = state.reason.take().unwrap_or(reason);
         let was_idle = state.phase == Phase::Closing && state.awaiting.is_empty();
@@ -185,11 +198,9 @@ impl Link {
             state.failures = state.failures.saturating_add(1);
         }
         state.phase = Phase::Down;
-        state.closer = None;
         state.out.clear();
         let awaiting = std::mem::take(&mut state.awaiting);
         drop(state);
-        *self.session.borrow_mut() = None;
         if !was_idle {
             tracing::debug!(target = ?self, %reason, "connection to Redis lost");
         }
