@@ -229,41 +229,6 @@ fn without_redis_requests_fail_or_pass_as_configured_and_recover_within_a_second
     assert!(!bench.ask("unnamed").text().contains("invalid"));
 }
 
-/// Global rule, then the route's or the consumer's: each waits for Redis, in that order.
-#[test]
-fn every_chain_of_a_request_may_wait() {
-    let redis = Redis::start();
-    let limit = |count: u64, key: &str, header: &str| {
-        let limit = json!({"count": count, "time_window": 600, "group": key, "key": key, "key_type": "constant",
-                           "remaining_header": header, "rejected_msg": key});
-        at(&redis, &limit)
-    };
-    let rule = json!({"id": "1", "plugins": limit(5, "rule", "X-Rule")});
-    let gateway = Gateway::holding(&[("global_rules/1", rule)], &Setup::default());
-    let bench = Bench { origin: Origin::start(), gateway };
-    bench.gateway.put("consumers", &json!({"username": "jack", "plugins": limit(1, "jack", "X-Jack")}));
-    let login = json!({"id": "c", "plugins": {"jwt-auth": {"key": "jack-key", "secret": SECRET}}});
-    bench.gateway.put("consumers/jack/credentials", &login);
-    let mut plugins = limit(2, "route", "X-Route");
-    bench.route("open", &plugins);
-    plugins["jwt-auth"] = json!({});
-    bench.route("closed", &plugins);
-    let jacks = support::token::token("jack-key", SECRET.as_bytes(), json!({}));
-    let ask = |target: &str| {
-        let fields: &[(&str, &str)] = if target == "/closed" { &[("Authorization", &jacks)] } else { &[] };
-        let answer = bench.gateway.request("GET", target, fields, b"");
-        let left = ["x-rule", "x-route", "x-jack"].map(|name| answer.field(name).map_or("-".to_owned(), str::to_owned));
-        (answer.status, left.join(" "))
-    };
-    assert_eq!(ask("/open"), (200, "4 1 -".to_owned()));
-    assert_eq!(ask("/closed"), (200, "3 - 0".to_owned()), "the consumer's takes the route's place");
-    assert_eq!(ask("/closed"), (429, "2 - 0".to_owned()));
-    assert_eq!(ask("/nowhere"), (404, "1 - -".to_owned()));
-    assert_eq!(ask("/open"), (200, "0 0 -".to_owned()));
-    assert_eq!(ask("/open"), (429, "0 - -".to_owned()), "the rule rejects, the route's is not asked");
-    assert_eq!(redis.cli(&["GET", "plugin-limit-count:v1:route:route"]), "2");
-}
-
 #[test]
 fn a_request_that_waits_keeps_what_it_started_with() {
     let redis = Redis::start();
@@ -282,6 +247,20 @@ fn a_request_that_waits_keeps_what_it_started_with() {
         let answer = asked.join().unwrap();
         assert_eq!((answer.status, quota(&answer)[1]), (200, "7"));
     });
+}
+
+#[test]
+fn a_gateway_that_is_stopped_tells_what_it_has_counted() {
+    let redis = Redis::start();
+    let mut bench = Bench::start(2);
+    let limit = json!({"count": 100, "time_window": 600, "group": "g", "key": "x", "key_type": "constant", "sync_interval": 300});
+    bench.route("r", &at(&redis, &limit));
+    for _ in 0..25 {
+        assert_eq!(bench.ask("r").status, 200);
+    }
+    assert_eq!(redis.cli(&["GET", "plugin-limit-count:v1:g:x"]), "0");
+    assert_eq!(bench.gateway.stop().code(), Some(0));
+    assert_eq!(redis.cli(&["GET", "plugin-limit-count:v1:g:x"]), "25");
 }
 
 #[test]
@@ -411,8 +390,6 @@ fn delayed_sync_spares_redis_and_overshoots_no_more_than_its_bound() {
     let statuses: Vec<u16> = (0..5).map(|_| benches[0].ask("alone").status).collect();
     assert_eq!(statuses, [200, 200, 200, 429, 429]);
 }
-
-const SECRET: &str = "jack-hs256-secret-that-is-very-long";
 
 /// An origin and a gateway before it.
 struct Bench {

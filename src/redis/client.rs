@@ -10,13 +10,15 @@ use super::sentinel::Master;
 use crate::base::clock::monotonic_us;
 use crate::base::map::HashMap;
 use crate::metrics::{Cells, REDIS_BUCKETS_US};
+use crate::net::task;
 use crate::net::watch::Watch;
 use crate::worker::guard::guarded;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One worker's connections to Redis. One for each server and identity; those that idle are closed and forgotten.
 pub struct Client {
@@ -25,13 +27,55 @@ pub struct Client {
     links: RefCell<HashMap<Arc<Target>, Rc<Link>>>,
     clusters: RefCell<HashMap<Arc<Kind>, Rc<Cluster>>>,
     masters: RefCell<HashMap<Arc<Kind>, Rc<Master>>>,
+    /// Background jobs that have something to tell before the worker ends.
+    jobs: Cell<usize>,
+    is_draining: Cell<bool>,
+}
+
+/// A background job; over when dropped.
+pub struct Job(Rc<Client>);
+
+impl Job {
+    /// Waits that long, or until the worker drains; whether it does.
+    pub async fn rest(&self, wait: Duration) -> bool {
+        let until_us = monotonic_us().saturating_add(wait.as_micros() as u64);
+        loop {
+            let left_us = until_us.saturating_sub(monotonic_us());
+            if self.0.is_draining.get() || left_us == 0 {
+                return self.0.is_draining.get();
+            }
+            task::sleep(Duration::from_micros(left_us).min(DRAIN_LOOK_EVERY)).await;
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.0.jobs.set(self.0.jobs.get() - 1);
+    }
 }
 
 impl Client {
     /// A client without connections; `watch` and `cells` are the worker's.
     pub fn new(watch: Rc<Watch>, cells: Arc<Cells>) -> Self {
         let (links, clusters, masters) = Default::default();
-        Self { watch, cells, links, clusters, masters }
+        Self { watch, cells, links, clusters, masters, jobs: Cell::new(0), is_draining: Cell::new(false) }
+    }
+
+    /// Begins a background job, which the worker's drain waits for.
+    pub fn job(self: &Rc<Self>) -> Job {
+        self.jobs.set(self.jobs.get() + 1);
+        Job(Rc::clone(self))
+    }
+
+    /// Lets the jobs come to their end: no request will be counted any more.
+    pub fn drain(&self) {
+        self.is_draining.set(true);
+    }
+
+    /// Whether there are jobs.
+    pub fn has_jobs(&self) -> bool {
+        self.jobs.get() > 0
     }
 
     /// Runs `script` with `keys`, which one server must hold; the first decides which.
@@ -154,3 +198,6 @@ impl fmt::Debug for Client {
         formatter.debug_struct("Client").field("links", &self.links.borrow().len()).finish_non_exhaustive()
     }
 }
+
+/// How often a resting job looks whether the worker drains.
+const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(100);

@@ -19,7 +19,7 @@ mod sentinel;
 mod signal;
 mod tls;
 
-pub use client::Client;
+pub use client::{Client, Job};
 pub use deployment::{Access, Deployment, Kind, Target, Tls};
 pub use reply::{Reply, Scanned, decode, numbers, scan};
 

@@ -153,6 +153,11 @@ async fn drain(state: &State) -> usize {
         state.watch.wake_idle();
         monoio::time::sleep(DRAIN_LOOK_EVERY).await;
     }
+    // What was counted here and not told to Redis yet.
+    state.redis.drain();
+    while state.redis.has_jobs() && monotonic_us() < until_us {
+        monoio::time::sleep(DRAIN_LOOK_EVERY).await;
+    }
     state.log.borrow_mut().flush();
     state.cells.connections.value() as usize
 }

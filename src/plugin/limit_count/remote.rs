@@ -12,7 +12,7 @@ use crate::http::request::Request;
 use crate::limit::{Charge, Kind, Quota, Table};
 use crate::net::{race, task};
 use crate::plugin::{Answer, Context, Plugin, Site, Verdict, Waiting};
-use crate::redis::{Client, Deployment, RedisError, Reply, numbers, script};
+use crate::redis::{Client, Deployment, Job, RedisError, Reply, numbers, script};
 use serde_json::Value;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -156,7 +156,7 @@ impl Shared {
             local = sync.charge(ask(monotonic_us()));
         }
         if sync.wants_job() {
-            task::spawn(flush_from_time_to_time(Arc::clone(self), Rc::clone(redis)));
+            task::spawn(flush_from_time_to_time(Arc::clone(self), Rc::clone(redis), redis.job()));
         }
         Ok(match local {
             Local::Charged(charge) => Some(charge),
@@ -171,11 +171,12 @@ impl Shared {
     }
 }
 
-/// The background job of one instance: ends when a whole interval has touched nothing.
-async fn flush_from_time_to_time(shared: Arc<Shared>, redis: Rc<Client>) {
+/// The background job of one instance: ends when a whole interval has touched nothing, or after a last flush when its
+/// worker drains; another worker's next request begins it again.
+async fn flush_from_time_to_time(shared: Arc<Shared>, redis: Rc<Client>, job: Job) {
     let Some(sync) = &shared.sync else { return };
     loop {
-        task::sleep(sync.interval.min(SLEEP_MAX)).await;
+        let is_last = job.rest(sync.interval.min(SLEEP_MAX)).await;
         let due = sync.due(monotonic_us());
         if due.is_empty() {
             return;
@@ -191,6 +192,10 @@ async fn flush_from_time_to_time(shared: Arc<Shared>, redis: Rc<Client>) {
                 })
             });
             redis.guard(race::all(flushes.collect())).await;
+        }
+        if is_last {
+            sync.end_job();
+            return;
         }
     }
 }

@@ -148,6 +148,11 @@ impl Sync {
         !counters.queue.is_empty() && !std::mem::replace(&mut counters.has_job, true)
     }
 
+    /// The job is over, whatever waits: the next charge asks for another.
+    pub(super) fn end_job(&self) {
+        self.lock().has_job = false;
+    }
+
     /// The counters to flush now. Nothing: the job is over.
     pub(super) fn due(&self, now_us: u64) -> Vec<Box<[u8]>> {
         let mut counters = self.lock();
