@@ -358,7 +358,7 @@ fn delayed_sync_spares_redis_and_overshoots_no_more_than_its_bound() {
     const QUOTA: u64 = 60;
     let mut redis = Redis::start();
     let benches = [Bench::start(2), Bench::start(2)];
-    let limit = json!({"count": QUOTA, "time_window": 600, "group": "g", "key": "x", "key_type": "constant", "sync_interval": 0.5});
+    let limit = json!({"count": QUOTA, "time_window": 600, "group": "g", "key": "x", "key_type": "constant", "sync_interval": 1.5});
     for bench in &benches {
         bench.route("r", &at(&redis, &limit));
     }
