@@ -264,6 +264,27 @@ fn a_gateway_that_is_stopped_tells_what_it_has_counted() {
 }
 
 #[test]
+fn answers_after_a_wait_are_rendered_like_others() {
+    let redis = Redis::start();
+    let bench = Bench::start(1);
+    let limit = |more: Value| {
+        let mut limit = json!({"count": 1, "time_window": 600});
+        limit.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        at(&redis, &limit)
+    };
+    bench.route("message", &limit(json!({"rejected_msg": "slow down"})));
+    bench.route("meta", &limit(json!({"_meta": {"error_response": {"message": "later"}}})));
+    bench.route("hidden", &limit(json!({"show_limit_quota_header": false})));
+    for (id, body, fields) in
+        [("message", "{\"error_msg\":\"slow down\"}\n", 3), ("meta", "{\"message\":\"later\"}\n", 3), ("hidden", "", 0)]
+    {
+        assert_eq!((bench.ask(id).status, quota(&bench.ask(id)).len()), (200, fields), "{id}");
+        let answer = bench.ask(id);
+        assert_eq!((answer.status, answer.text().as_str()), (429, body), "{id}");
+    }
+}
+
+#[test]
 fn idle_connections_are_closed_and_made_again() {
     let redis = Redis::start();
     let bench = Bench::start(1);

@@ -47,7 +47,7 @@ pub enum RedisError {
     /// TLS failed.
     #[error("TLS: {0}")]
     Tls(String),
-    /// [`link::IN_FLIGHT_MAX`] requests wait already.
+    /// 4,096 questions wait on the connection already.
     #[error("too many requests in flight")]
     Full,
     /// It answered with an error.

@@ -26,7 +26,7 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Reply, usize)>, RedisError> {
     }
 }
 
-/// Finds the end of the first reply, at most [`REPLY_BYTES_MAX`] away and lists at most [`LISTS_MAX`] deep.
+/// Finds the end of the first reply, at most 1 MiB away and lists at most 8 deep; what goes beyond is an error.
 pub fn scan(bytes: &[u8]) -> Result<Scanned, RedisError> {
     let mut at = 0;
     // How many replies each open list still lacks.
