@@ -153,6 +153,11 @@ async fn drain(state: &State) -> usize {
         state.watch.wake_idle();
         monoio::time::sleep(DRAIN_LOOK_EVERY).await;
     }
+    // What was counted here and not told to Redis yet.
+    state.redis.drain();
+    while state.redis.has_jobs() && monotonic_us() < until_us {
+        monoio::time::sleep(DRAIN_LOOK_EVERY).await;
+    }
     state.log.borrow_mut().flush();
     state.cells.connections.value() as usize
 }
@@ -167,6 +172,7 @@ async fn housekeep(state: Rc<State>) {
         if now_us.saturating_sub(swept_us) >= SWEEP_EVERY.as_micros() as u64 {
             swept_us = now_us;
             state.pool.sweep(now_us);
+            state.redis.sweep(now_us);
             state.log.borrow_mut().flush();
         }
         monoio::time::sleep(TICK).await;

@@ -40,6 +40,8 @@ pub struct State {
     pub scratch: RefCell<Scratch>,
     /// What limits keep per worker.
     pub limits: RefCell<Local>,
+    /// Connections to Redis.
+    pub redis: Rc<crate::redis::Client>,
     /// The gateway's own answers.
     pub answers: Answers,
     /// Set once when the worker stops accepting.
@@ -55,13 +57,15 @@ impl State {
     pub fn new(settings: Arc<Settings>, mailbox: Mailbox, cells: Arc<Cells>, log: log::Writer, seed: u64) -> Self {
         let scratch = RefCell::new(Scratch::new(&settings.jwt, Arc::clone(&cells)));
         let limits = RefCell::new(Local::new(settings.limit_count, Arc::clone(&cells)));
+        let watch: Rc<Watch> = Rc::default();
         Self {
+            redis: Rc::new(crate::redis::Client::new(Rc::clone(&watch), Arc::clone(&cells))),
             settings,
             tables: RefCell::new(Tables::new(seed)),
             pool: Pool::default(),
             buffers: Buffers::default(),
             clock: Clock::new(),
-            watch: Rc::default(),
+            watch,
             cells,
             log: RefCell::new(log),
             scratch,
