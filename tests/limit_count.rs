@@ -229,7 +229,7 @@ fn what_cannot_be_is_refused() {
     assert_eq!(told("/one"), "6", "a group's sole user can be edited, and goes on counting");
 }
 
-/// What did not come through the Admin API: groups of consumers, a global rule, and a policy that it would have refused.
+/// What did not come through the Admin API, with a policy that it would have refused.
 #[test]
 fn limits_that_were_stored_otherwise_work_or_fail_closed() {
     let limit = |count: u64| json!({"limit-count": {"count": count, "time_window": 600, "rejected_code": 429}});
@@ -262,6 +262,42 @@ fn limits_that_were_stored_otherwise_work_or_fail_closed() {
     assert_eq!(remaining("jack-key"), "6", "the route's");
     let statuses = statuses(&bench, "/nowhere", &[], 6);
     assert_eq!(statuses, [404, 404, 404, 404, 404, 503], "four were used before; requests without a route count");
+}
+
+/// spec/limit-count §2.1: names for all configurations, which those of one outrank; a change is live at once and resets
+/// no counter.
+#[test]
+fn plugin_metadata_names_the_headers() {
+    let bench = Bench::start(2, &[]);
+    let limit = |more: Value| {
+        let mut limit = json!({"count": 9, "time_window": 600, "key": "all", "key_type": "constant"});
+        limit.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"limit-count": limit})
+    };
+    bench.route("r", &limit(json!({})));
+    bench.route("own", &limit(json!({"limit_header": "X-Own"})));
+    let rules = json!([{"count": 9, "time_window": 600, "key": "$uri", "header_prefix": "a"}]);
+    bench.route("rules", &json!({"limit-count": {"rules": rules}}));
+    let told = |target: &str, name: &str| bench.ask(target, &[]).field(name).map(str::to_owned);
+    assert_eq!(told("/r", "x-ratelimit-remaining").as_deref(), Some("8"));
+    assert_eq!(told("/rules", "x-a-ratelimit-remaining").as_deref(), Some("8"));
+
+    let names = json!({"limit_header": "X-My-Limit", "remaining_header": "X-My-RateLimit-Rest"});
+    bench.gateway.put("plugin_metadata/limit-count", &names);
+    let answer = bench.ask("/r", &[]);
+    assert_eq!([answer.field("x-my-limit"), answer.field("x-my-ratelimit-rest")], [Some("9"), Some("7")]);
+    assert_eq!([answer.field("x-ratelimit-limit"), answer.field("x-ratelimit-remaining")], [None; 2]);
+    assert!(answer.field("x-ratelimit-reset").is_some(), "what it does not name stays as it was");
+    let answer = bench.ask("/own", &[]);
+    assert_eq!([answer.field("x-own"), answer.field("x-my-limit")], [Some("9"), None]);
+    assert_eq!(told("/rules", "x-my-a-ratelimit-rest").as_deref(), Some("7"));
+
+    let (status, _) =
+        bench.gateway.admin("PUT", "plugin_metadata/limit-count", &json!({"limit_header": "Content-Length"}));
+    assert_eq!(status, 400);
+    assert_eq!(told("/r", "x-my-ratelimit-rest").as_deref(), Some("6"));
+    assert_eq!(bench.gateway.admin("DELETE", "plugin_metadata/limit-count", &Value::Null).0, 200);
+    assert_eq!(told("/r", "x-ratelimit-remaining").as_deref(), Some("5"));
 }
 
 #[test]

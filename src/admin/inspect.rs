@@ -54,6 +54,9 @@ fn all_plugins() -> Answer {
             about.insert("type".to_owned(), "auth".into());
             about.insert("consumer_schema".to_owned(), consumer_schema);
         }
+        if let Some(metadata) = plugins::metadata_document(plugin.name) {
+            about.insert("metadata_schema".to_owned(), metadata.json.clone());
+        }
         (plugin.name.to_owned(), Value::Object(about))
     };
     let all: Map<String, Value> = registry::PLUGINS.iter().map(described).collect();

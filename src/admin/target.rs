@@ -116,7 +116,7 @@ impl Place {
     pub(super) fn key(&self, prefix: &str, id: &str) -> Option<String> {
         let is_name = match self.kind.naming {
             Naming::Username => consumer::is_username(id),
-            Naming::Id | Naming::BelowConsumer => Id::is_valid(id),
+            Naming::Id | Naming::BelowConsumer | Naming::Plugin => Id::is_valid(id),
         };
         let has_parent = self.parent.as_deref().is_none_or(consumer::is_username);
         (is_name && has_parent).then(|| self.kind.key(prefix, self.parent.as_deref(), id))

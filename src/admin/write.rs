@@ -195,6 +195,7 @@ impl Planner<'_> {
     fn settle_id(&self, object: &mut Map<String, Value>) -> Result<(), String> {
         let word = self.subject.kind.word;
         match (self.subject.id, object.get("id")) {
+            (None, None) if self.subject.kind.naming == Naming::Plugin => Err("missing plugin name".to_owned()),
             (None, None) => Err(format!("missing {word} id")),
             (None, Some(_)) => Ok(()),
             (Some(id), Some(own)) if Id::of(own).is_none_or(|own| own.0 != id) => Err(format!("wrong {word} id")),

@@ -13,7 +13,7 @@ mod rule;
 
 pub use check::{group, may_share};
 
-use super::{Answer, Context, Phase, Plugin, PluginType, Site, Verdict};
+use super::{Answer, Context, MetadataType, Phase, Plugin, PluginType, Site, Verdict};
 use crate::base::bytes::push_decimal;
 use crate::http::answer::page;
 use crate::http::request::Request;
@@ -33,6 +33,10 @@ pub static TYPE: PluginType = PluginType {
     schema: include_str!("limit_count/schema.json"),
     encrypted_fields: &["redis_password", "sentinel_password"],
     auth: None,
+    metadata: Some(MetadataType {
+        schema: include_str!("limit_count/metadata.json"),
+        check: |metadata| headers::Headers::new(metadata, None, None).map(drop),
+    }),
     check: check::check,
     build,
 };

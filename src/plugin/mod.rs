@@ -166,6 +166,8 @@ pub struct PluginType {
     pub encrypted_fields: &'static [&'static str],
     /// Set for authentication plugins.
     pub auth: Option<AuthType>,
+    /// Set for plugins that take metadata.
+    pub metadata: Option<MetadataType>,
     /// Checks beyond the schema; the text follows APISIX's vocabulary.
     pub check: fn(&Value, Side) -> Result<(), String>,
     /// Builds the route side. The configuration has passed schema and check, and comes without `_meta`.
@@ -184,8 +186,18 @@ pub struct Site<'a> {
     pub consumer: Option<&'a str>,
     /// The configuration's `_meta`, if any.
     pub meta: Option<&'a Value>,
+    /// What `plugin_metadata` holds for the plugin now.
+    pub metadata: Option<&'a Value>,
     /// The windows of all limits.
     pub limits: &'a Arc<crate::limit::Table>,
+}
+
+/// What one plugin takes as `plugin_metadata`: it holds for all its configurations, and a change of it rebuilds them.
+pub struct MetadataType {
+    /// JSON schema.
+    pub schema: &'static str,
+    /// Checks beyond the schema.
+    pub check: fn(&Value) -> Result<(), String>,
 }
 
 /// The consumer side of an authentication plugin.

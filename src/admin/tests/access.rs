@@ -159,7 +159,6 @@ async fn the_method_matrix() {
         ("GET", "/consumers/jack/credentials/c", "404 {\"message\":\"Key not found\"}"),
         ("DELETE", "/routes/1/plugins", "400 {\"error_msg\":\"a sub-path is not supported by DELETE\"}"),
         ("GET", "/credentials", "404 {\"error_msg\":\"Unsupported resource type: credentials\"}"),
-        ("GET", "/consumer_groups", "404 {\"error_msg\":\"Unsupported resource type: consumer_groups\"}"),
         ("PUT", "/ssls/1", "404 {\"error_msg\":\"Unsupported resource type: ssls\"}"),
         ("PUT", "/stream_routes/1", "400 {\"error_msg\":\"stream mode is disabled, can not add stream routes\"}"),
         ("PUT", "/plugins/x", "404 {\"error_msg\":\"not found\"}"),

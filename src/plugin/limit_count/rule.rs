@@ -112,6 +112,7 @@ pub(super) fn read_all(configuration: &Value, prefix: &str, site: Option<&Site<'
         _ => Kind::Fixed,
     };
     let is_grouped = configuration.get("group").is_some();
+    let metadata = site.and_then(|site| site.metadata);
     let one = |limits: &Value, source: Source, suffix: String, headers: Headers| -> Result<Rule, String> {
         let amount = |name: &str| {
             Amount::read(limits.get(name)).map_err(|why| format!("property \"{name}\" validation failed: {why}"))
@@ -130,14 +131,14 @@ pub(super) fn read_all(configuration: &Value, prefix: &str, site: Option<&Site<'
     };
     let Some(rules) = configuration.get("rules").and_then(Value::as_array) else {
         let source = source(configuration, site)?;
-        let rule = one(configuration, source, String::new(), Headers::new(configuration, None)?)?;
+        let rule = one(configuration, source, String::new(), Headers::new(configuration, metadata, None)?)?;
         return Ok(Box::new([rule]));
     };
     let rules = rules.iter().enumerate().map(|(index, rule)| {
         let text = |name: &str| rule.get(name).and_then(Value::as_str);
         let key = Template::parse(text("key").unwrap_or_default()).map_err(|error| in_key(&error))?;
         let position = (index + 1).to_string();
-        let headers = Headers::new(configuration, Some(text("header_prefix").unwrap_or(&position)))?;
+        let headers = Headers::new(configuration, metadata, Some(text("header_prefix").unwrap_or(&position)))?;
         // Two rules may come to the same text; they must not come to the same window.
         one(rule, Source::OfRule(key), format!("#{position}"), headers)
     });
