@@ -313,6 +313,67 @@ fn operators_see_what_is_counted() {
     assert!(bench.gateway.output().contains("counted by remote_addr"), "{}", bench.gateway.output());
 }
 
+#[test]
+fn rejections_are_told_by_route_and_consumer() {
+    let bench = Bench::start(2, &[]);
+    bench.jack(&json!({}));
+    let limit = json!({"count": 1, "time_window": 600, "key": "consumer_name"});
+    bench.route("r", &json!({"jwt-auth": {}, "limit-count": limit}));
+    bench.route("open", &json!({"limit-count": {"count": 2, "time_window": 600}}));
+    let jacks = jacks();
+    assert_eq!(statuses(&bench, "/r", &[("Authorization", &jacks)], 4), [200, 503, 503, 503]);
+    assert_eq!(statuses(&bench, "/open", &[], 3), [200, 200, 503]);
+    bench.gateway.put("global_rules/g", &json!({"plugins": {"limit-count": {"count": 1, "time_window": 600}}}));
+    assert_eq!(statuses(&bench, "/nowhere", &[], 2), [404, 503]);
+    for (route, consumer, count) in [("r", "jack", 3.0), ("open", "", 1.0), ("", "", 1.0)] {
+        let series = format!("ringgate_limit_rejected_requests_total{{route=\"{route}\",consumer=\"{consumer}\"}}");
+        let told = || Some(bench.gateway.metric(&series)).filter(|told| (told - count).abs() < f64::EPSILON);
+        support::wait_for(&series, told);
+    }
+}
+
+/// spec/limit-count §7.4.
+#[test]
+fn the_access_log_tells_what_a_limit_said() {
+    let http = "    access_log_format: '$uri $rate_limiting_info'\n    access_log_format_escape: none\n";
+    let gateway = Gateway::with(&Setup { workers: 1, http, ..Setup::default() });
+    let bench = Bench { origin: Origin::start(), gateway };
+    let limit = |more: Value| {
+        let mut limit = json!({"count": 2, "time_window": 10, "key": "host"});
+        limit.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"limit-count": limit})
+    };
+    bench.route("r", &limit(json!({})));
+    bench.route("group", &limit(json!({"group": "g:1"})));
+    bench.route("constant", &limit(json!({"key": "a \"b\"", "key_type": "constant"})));
+    bench.route("none", &json!({}));
+    for target in ["/r", "/r", "/r", "/group", "/constant", "/none"] {
+        bench.ask(target, &[]);
+    }
+    let lines = support::wait_for("lines of the access log", || {
+        let text = bench.gateway.access_log();
+        (text.lines().count() >= 6).then_some(text)
+    });
+    let told: Vec<(&str, Value)> = lines
+        .lines()
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(uri, info)| (uri, serde_json::from_str(info).unwrap_or_default()))
+        .collect();
+    let numbers = |info: &Value| {
+        ["limit", "remaining", "reset"].map(|name| info[format!("rate_limiting_{name}")].as_u64().unwrap())
+    };
+    for (line, remaining) in told.iter().zip([1, 0, 0]) {
+        let [limit, left, reset] = numbers(&line.1);
+        assert_eq!((line.0, limit, left), ("/r", 2, remaining), "{lines}");
+        assert!((9..=10).contains(&reset), "{lines}");
+        let key = line.1["rate_limiting_key"].as_str().unwrap();
+        assert!(key.starts_with("/apisix/routes/r:") && key.ends_with(":test"), "{key}");
+    }
+    assert_eq!(told[3].1["rate_limiting_key"], "g:1:test");
+    assert!(told[4].1["rate_limiting_key"].as_str().unwrap().ends_with(":a \"b\""), "{lines}");
+    assert_eq!(told[5], ("/none", Value::Null));
+}
+
 /// A gateway in front of an origin.
 struct Bench {
     origin: Origin,

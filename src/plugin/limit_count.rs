@@ -9,6 +9,7 @@ mod amount;
 mod check;
 mod headers;
 mod identity;
+mod info;
 mod rule;
 
 pub use check::{group, may_share};
@@ -127,6 +128,11 @@ impl LimitCount {
         if self.shows_quota {
             rule.headers.set(&mut context.edits.response_fields, quota.limit, &charge);
         }
+        if limits.settings().tells_log {
+            let key = rule.only.as_ref().map_or(key, |(key, _)| key);
+            let key = key.get(rule.hidden..).unwrap_or_default();
+            info::write(&mut context.edits.limited.info, key, quota.limit, &charge);
+        }
         if charge.is_admitted {
             return Verdict::Continue;
         }
@@ -134,6 +140,7 @@ impl LimitCount {
             let seconds = charge.reset_ms.div_ceil(1000);
             context.edits.response_fields.set(b"Retry-After", |out| push_decimal(out, seconds));
         }
+        context.edits.limited.is_rejected = true;
         Verdict::Respond(Arc::clone(&self.rejection))
     }
 }

@@ -121,6 +121,17 @@ pub struct Edits {
     pub cookie: Option<Vec<u8>>,
     /// Fields of the response to the client, whoever makes it.
     pub response_fields: ResponseFields,
+    /// What limits have said of the request.
+    pub limited: Limited,
+}
+
+/// What limits say of a request, for metrics and the log.
+#[derive(Debug, Default)]
+pub struct Limited {
+    /// One of them rejected it.
+    pub is_rejected: bool,
+    /// The log's `rate_limiting_info`, as JSON; only where the log's format names it.
+    pub info: Vec<u8>,
 }
 
 impl Edits {
@@ -130,6 +141,8 @@ impl Edits {
         self.query = None;
         self.cookie = None;
         self.response_fields.clear();
+        self.limited.is_rejected = false;
+        self.limited.info.clear();
     }
 }
 

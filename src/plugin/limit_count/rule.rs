@@ -19,6 +19,8 @@ pub(super) struct Rule {
     counts_excess: bool,
     /// Of its keys: parent and version, or the group.
     prefix: Box<[u8]>,
+    /// How much of its keys the table alone needs, at their front.
+    pub(super) hidden: usize,
     source: Source,
     /// Of its keys, where one configuration has several limits.
     suffix: Box<[u8]>,
@@ -111,7 +113,9 @@ pub(super) fn read_all(configuration: &Value, prefix: &str, site: Option<&Site<'
         Some("sliding") => Kind::Sliding,
         _ => Kind::Fixed,
     };
-    let is_grouped = configuration.get("group").is_some();
+    let group = configuration.get("group").and_then(Value::as_str);
+    let is_grouped = group.is_some();
+    let hidden = group.map_or(0, |group| prefix.len().saturating_sub(group.len() + 1));
     let metadata = site.and_then(|site| site.metadata);
     let one = |limits: &Value, source: Source, suffix: String, headers: Headers| -> Result<Rule, String> {
         let amount = |name: &str| {
@@ -127,7 +131,7 @@ pub(super) fn read_all(configuration: &Value, prefix: &str, site: Option<&Site<'
         // A group's limit may be edited and a template's value may change while the count goes on.
         let counts_excess = is_grouped || !limit.is_known();
         let suffix = suffix.into_bytes().into();
-        Ok(Rule { limit, window_s, kind, counts_excess, prefix, source, suffix, only, headers })
+        Ok(Rule { limit, window_s, kind, counts_excess, prefix, hidden, source, suffix, only, headers })
     };
     let Some(rules) = configuration.get("rules").and_then(Value::as_array) else {
         let source = source(configuration, site)?;
