@@ -293,8 +293,8 @@ fn cited_paths(line: &str) -> impl Iterator<Item = &str> {
 
 /// One of each per core.
 const DATA_SIDE: &[&str] = &[
-    "auth", "http", "limit", "listener", "log", "metrics", "net", "plugin", "proxy", "route", "upstream", "vars",
-    "worker",
+    "auth", "http", "limit", "listener", "log", "metrics", "net", "plugin", "proxy", "redis", "route", "upstream",
+    "vars", "worker",
 ];
 /// One thread for all.
 const CONTROL_SIDE: &[&str] =

@@ -67,4 +67,15 @@ pub struct Cells {
     pub limit_evictions: Counter,
     /// Requests that limits rejected, by route and consumer; the whole process's.
     pub rejections: Arc<Rejections>,
+    /// Commands sent to Redis, answered or not.
+    pub redis_commands: Counter,
+    /// Those that failed.
+    pub redis_errors: Counter,
+    /// Microseconds that they took, all together.
+    pub redis_us: Counter,
+    /// Commands by how long they took: up to the bound of the same place, and beyond that of the one before.
+    pub redis_buckets: [Counter; REDIS_BUCKETS_US.len()],
 }
+
+/// Bounds of [`Cells::redis_buckets`] in microseconds; what took longer is in none.
+pub const REDIS_BUCKETS_US: [u64; 10] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000];

@@ -10,7 +10,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 /// A connection.
@@ -100,9 +100,27 @@ impl Conn {
         (ReadHalf(Rc::clone(&self.watched), read), WriteHalf(self.watched, write))
     }
 
+    /// What can end this connection from elsewhere, also once it is split.
+    pub fn closer(&self) -> Closer {
+        Closer(Rc::downgrade(&self.watched))
+    }
+
     /// Joins what [`Conn::split`] made; `None` if they are not the halves of one connection.
     pub fn join(read: ReadHalf, write: WriteHalf) -> Option<Self> {
         read.1.reunite(write.1).ok().map(|stream| Self { watched: read.0, stream })
+    }
+}
+
+/// Ends a connection that somebody else is using: the operations in flight end by themselves.
+#[derive(Debug, Clone)]
+pub struct Closer(Weak<Watched>);
+
+impl Closer {
+    /// Shuts both directions down; nothing if the connection is closed already.
+    pub fn close(&self) {
+        if let Some(watched) = self.0.upgrade() {
+            watched.shutdown();
+        }
     }
 }
 

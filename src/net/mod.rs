@@ -6,6 +6,7 @@
 pub mod buffer;
 pub mod conn;
 pub mod race;
+pub mod task;
 pub mod watch;
 
 pub use conn::{Conn, NetError};

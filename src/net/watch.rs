@@ -141,6 +141,13 @@ impl Watched {
         self.update(|slot| slot.client = client);
     }
 
+    /// Shuts the connection down.
+    pub fn shutdown(&self) {
+        if let Some(number) = self.update(|slot| slot.fd) {
+            fd::shutdown(number, Shutdown::Both);
+        }
+    }
+
     /// Says whether the connection waits for a request.
     pub fn set_idle(&self, is_idle: bool) {
         self.update(|slot| slot.is_idle = is_idle);

@@ -2,15 +2,18 @@
 //!
 //! A configuration in, a plugin with its answers rendered out. Its access phase runs once per request, after
 //! authentication: each limit that applies is charged, the quota headers are set, and the first that is used up
-//! answers. That phase never waits or panics. It allocates for what variables must decode or join, and for keys that
+//! answers. That phase never panics, and waits only where the counters are in Redis (`limit_count/remote.rs`). It allocates for what variables must decode or join, and for keys that
 //! the worker has not seen lately; never for a key that was known when the configuration was compiled. Bench: `limit`.
 
 mod amount;
 mod check;
+mod deployment;
 mod headers;
 mod identity;
 mod info;
+mod remote;
 mod rule;
+mod sync;
 
 pub use check::{group, may_share};
 
@@ -18,8 +21,8 @@ use super::{Answer, Context, MetadataType, Phase, Plugin, PluginType, Site, Verd
 use crate::base::bytes::push_decimal;
 use crate::http::answer::page;
 use crate::http::request::Request;
-use crate::limit::Table;
 use crate::limit::local::Pending;
+use crate::limit::{Charge, Table};
 use amount::AmountError;
 use rule::{Asked, Rule};
 use serde_json::{Value, json};
@@ -46,9 +49,12 @@ pub static TYPE: PluginType = PluginType {
 pub const NAME: &str = "limit-count";
 
 fn build(configuration: &Value, site: &Site<'_>) -> Result<Arc<dyn Plugin>, String> {
+    if let Some(deployment) = deployment::read(configuration)? {
+        return Ok(Arc::new(remote::RemoteLimitCount::new(configuration, site, deployment)?));
+    }
     let prefix = identity::prefix(configuration, site);
     let rules = rule::read_all(configuration, &prefix, Some(site))?;
-    let switch = |name: &str, default| configuration.get(name).and_then(Value::as_bool).unwrap_or(default);
+    let switch = |name: &str, default| switch(configuration, name, default);
     Ok(Arc::new(LimitCount {
         rules,
         shows_quota: switch("show_limit_quota_header", true),
@@ -56,6 +62,10 @@ fn build(configuration: &Value, site: &Site<'_>) -> Result<Arc<dyn Plugin>, Stri
         failure: (!switch("allow_degradation", false)).then(|| Arc::new(page(500))),
         table: Arc::clone(site.limits),
     }))
+}
+
+fn switch(configuration: &Value, name: &str, default: bool) -> bool {
+    configuration.get(name).and_then(Value::as_bool).unwrap_or(default)
 }
 
 /// The plugin with one configuration.
@@ -136,11 +146,7 @@ impl LimitCount {
         if charge.is_admitted {
             return Verdict::Continue;
         }
-        if context.limits.settings().retry_after {
-            let seconds = charge.reset_ms.div_ceil(1000);
-            context.edits.response_fields.set(b"Retry-After", |out| push_decimal(out, seconds));
-        }
-        context.edits.limited.is_rejected = true;
+        note_rejection(&charge, context);
         Verdict::Respond(Arc::clone(&self.rejection))
     }
 }
@@ -158,6 +164,15 @@ impl Plugin for LimitCount {
                 None => Verdict::Continue,
             }
         })
+    }
+}
+
+/// Notes that a limit rejects the request, and tells the client when to come again, where the gateway is to.
+fn note_rejection(charge: &Charge, context: &mut Context<'_>) {
+    context.edits.limited.is_rejected = true;
+    if context.limits.settings().retry_after {
+        let seconds = charge.reset_ms.div_ceil(1000);
+        context.edits.response_fields.set(b"Retry-After", |out| push_decimal(out, seconds));
     }
 }
 
@@ -184,7 +199,7 @@ fn tell_of_fall_back(context: &mut Context<'_>) {
 }
 
 #[cold]
-fn tell_of_failure(failure: Failure, context: &mut Context<'_>) {
+fn tell_of_failure(failure: impl std::fmt::Display, context: &mut Context<'_>) {
     if let Some(left_out) = context.limits.log.admit() {
         let route = context.route.map(|route| &*route.id);
         tracing::warn!(route, reason = %failure, left_out, "limit-count: not counted");

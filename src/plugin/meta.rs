@@ -3,10 +3,12 @@
 //! Read when a configuration is compiled. `disable` and `priority` change the chain; `filter` is asked before the
 //! plugin runs, `error_response` wraps it. `pre_function` is refused: code that is not run must not look as if it were.
 
-use super::{Answer, Context, Plugin, Verdict, filter};
+use super::{Answer, Context, Plugin, Verdict, Waiting, filter};
 use crate::http::request::Request;
 use crate::vars::Expression;
 use serde_json::Value;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// A configuration's `_meta` (spec/consumers-credentials-secrets §4.5).
@@ -19,7 +21,7 @@ pub struct Meta {
     /// Outranks the plugin type's priority.
     pub priority: Option<i64>,
     /// Replaces the body of the plugin's answers with a status of 400 or more.
-    pub error_response: Option<Box<[u8]>>,
+    pub error_response: Option<Arc<[u8]>>,
 }
 
 impl Meta {
@@ -84,20 +86,42 @@ impl Plugin for Refuses {
 #[derive(Debug)]
 struct ErrorResponse {
     plugin: Arc<dyn Plugin>,
-    body: Box<[u8]>,
+    body: Arc<[u8]>,
 }
 
 impl ErrorResponse {
-    /// Allocates for a refusal, which may carry fields of its request.
     fn replace(&self, verdict: Verdict) -> Verdict {
-        match verdict {
-            Verdict::Respond(answer) if answer.status >= 400 => Verdict::Respond(Arc::new(Answer {
-                status: answer.status,
-                fields: answer.fields.clone(),
-                body: self.body.clone(),
-            })),
-            other => other,
-        }
+        replaced(verdict, &self.body)
+    }
+}
+
+/// Allocates for a refusal, which may carry fields of its request, and for a wait.
+fn replaced(verdict: Verdict, body: &Arc<[u8]>) -> Verdict {
+    match verdict {
+        Verdict::Respond(answer) if answer.status >= 400 => Verdict::Respond(Arc::new(Answer {
+            status: answer.status,
+            fields: answer.fields.clone(),
+            body: (&**body).into(),
+        })),
+        Verdict::Wait(waiting) => Verdict::Wait(Box::new(ReplacedLater { waiting, body: Arc::clone(body) })),
+        other => other,
+    }
+}
+
+/// [`ErrorResponse`] for a verdict that is still to come.
+#[derive(Debug)]
+struct ReplacedLater {
+    waiting: Box<dyn Waiting>,
+    body: Arc<[u8]>,
+}
+
+impl Waiting for ReplacedLater {
+    fn wait<'a>(&'a mut self, redis: &'a Rc<crate::redis::Client>) -> Pin<Box<dyn Future<Output = ()> + 'a>> {
+        self.waiting.wait(redis)
+    }
+
+    fn resume(self: Box<Self>, request: &Request<'_>, context: &mut Context<'_>) -> Verdict {
+        replaced(self.waiting.resume(request, context), &self.body)
     }
 }
 
@@ -112,7 +136,7 @@ impl Plugin for ErrorResponse {
 }
 
 /// A string as it is; an object as JSON text with the line end that every JSON answer has.
-fn error_body(value: &Value) -> Result<Box<[u8]>, String> {
+fn error_body(value: &Value) -> Result<Arc<[u8]>, String> {
     match value {
         Value::String(text) => Ok(text.as_bytes().into()),
         Value::Object(_) => Ok(format!("{value}\n").into_bytes().into()),

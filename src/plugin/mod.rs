@@ -11,6 +11,8 @@ use crate::route::Route;
 use crate::vars::Known;
 use serde_json::Value;
 use std::fmt::Debug;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 pub mod chain;
@@ -34,7 +36,7 @@ pub trait Plugin: Debug + Send + Sync {
         Verdict::Continue
     }
 
-    /// After the merge, before the upstream is chosen: limits, permissions.
+    /// After the merge, before the upstream is chosen: limits, permissions. May have to wait: see [`Verdict::Wait`].
     fn access(&self, _request: &Request<'_>, _context: &mut Context<'_>) -> Verdict {
         Verdict::Continue
     }
@@ -50,12 +52,24 @@ pub enum Phase {
 }
 
 /// What a phase decided.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Verdict {
     /// Go on.
     Continue,
     /// Answer the client now; the upstream is not asked.
     Respond(Arc<Answer>),
+    /// Cannot be said yet: somebody outside has to be asked. In the access phase only.
+    Wait(Box<dyn Waiting>),
+}
+
+/// What a plugin waits for. It owns all that it needs: while it waits, the worker's tables may change, and the request
+/// goes on with what it started with.
+pub trait Waiting: Debug {
+    /// Waits. Bounded in time by the plugin's own configuration.
+    fn wait<'a>(&'a mut self, redis: &'a Rc<crate::redis::Client>) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+    /// Goes on where the access phase stopped; may say [`Verdict::Wait`] again.
+    fn resume(self: Box<Self>, request: &Request<'_>, context: &mut Context<'_>) -> Verdict;
 }
 
 /// An answer of the gateway itself, rendered when the configuration was compiled; by an endpoint of the gateway's own,

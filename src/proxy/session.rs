@@ -3,7 +3,7 @@
 use super::attempt::Rest;
 use super::exchange::{Client, Exchange};
 use super::forward::{Ended, forward};
-use super::phases::{Decision, decide};
+use super::phases::{Decision, Paused, decide, resume};
 use super::response_out::push_answer;
 use crate::base::clock::monotonic_us;
 use crate::http::field::Known;
@@ -122,17 +122,33 @@ async fn answer_or_forward(
 ) -> Next {
     let bytes_max = state.settings.limits.body_bytes_max;
     let is_too_large = matches!(exchange.head.framing, Framing::Length(length) if bytes_max > 0 && length > bytes_max);
-    let decision =
+    let mut decision =
         if is_too_large { Decision::Answer(state.answers.page(413)) } else { decide(state, exchange, buffer, client) };
-    let answer = match decision {
-        Decision::Answer(answer) => answer,
-        Decision::Forward(target) => match forward(state, exchange, conn, buffer, client, &target).await {
-            Ended::Answered(rest) => return go_on(exchange, buffer, rest),
-            Ended::Broken => return Next::Close,
-            Ended::Failed(status) => state.answers.page(status),
-        },
+    let answer = loop {
+        decision = match decision {
+            Decision::Answer(answer) => break answer,
+            Decision::Forward(target) => match forward(state, exchange, conn, buffer, client, &target).await {
+                Ended::Answered(rest) => return go_on(exchange, buffer, rest),
+                Ended::Broken => return Next::Close,
+                Ended::Failed(status) => break state.answers.page(status),
+            },
+            // Rare, and large: not inside this future.
+            Decision::Wait(paused) => Box::pin(wait(state, exchange, client, buffer, paused)).await,
+        };
     };
     answer_and_go_on(state, exchange, conn, buffer, &answer).await
+}
+
+/// Waits for what a plugin waits for, without a borrow of the worker's tables, then goes on.
+async fn wait(
+    state: &State,
+    exchange: &mut Exchange,
+    client: Client,
+    buffer: &[u8],
+    mut paused: Box<Paused>,
+) -> Decision {
+    paused.wait(state).await;
+    resume(state, exchange, buffer, client, *paused)
 }
 
 /// Sends an answer of the gateway's own. The connection goes on only if the request's body, of which nothing was used,

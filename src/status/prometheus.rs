@@ -4,7 +4,7 @@
 //! `ringgate_`; APISIX's per-request series are not.
 
 use crate::auth::jwt::failure::Reason;
-use crate::metrics::{Cells, Counter};
+use crate::metrics::{Cells, Counter, REDIS_BUCKETS_US};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -12,7 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
@@ -53,6 +54,25 @@ impl Workers {
     }
 }
 
+impl Workers {
+    /// How long commands to Redis took: buckets of all workers, added up.
+    fn encode_redis_seconds(&self, encoder: &mut DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let help = "Seconds from asking Redis to its answer, or to giving up";
+        let mut histogram = encoder.encode_descriptor("redis_seconds", help, None, MetricType::Histogram)?;
+        let commands = self.sum(|cells| &cells.redis_commands);
+        let mut buckets = Vec::with_capacity(REDIS_BUCKETS_US.len() + 1);
+        for (place, bound_us) in REDIS_BUCKETS_US.iter().enumerate() {
+            let counts = self.0.iter().filter_map(|cells| cells.redis_buckets.get(place));
+            let count = counts.map(Counter::value).fold(0, u64::wrapping_add);
+            buckets.push((*bound_us as f64 / 1e6, count));
+        }
+        let within: u64 = buckets.iter().map(|(_, count)| *count).fold(0, u64::wrapping_add);
+        buckets.push((f64::MAX, commands.saturating_sub(within)));
+        let seconds = self.sum(|cells| &cells.redis_us) as f64 / 1e6;
+        histogram.encode_histogram::<NoLabelSet>(seconds, commands.max(within), &buckets, None)
+    }
+}
+
 impl Collector for Workers {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
         let connections = ConstGauge::new(self.sum(|cells| &cells.connections).cast_signed());
@@ -66,6 +86,7 @@ impl Collector for Workers {
             let counter = ConstCounter::new(self.sum(counter));
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
         }
+        self.encode_redis_seconds(&mut encoder)?;
         let help = "Requests that jwt-auth did not authenticate, those that went on as anonymous included";
         let kind = ConstCounter::new(0_u64).metric_type();
         let mut refusals = encoder.encode_descriptor("jwt_auth_refusals", help, None, kind)?;
@@ -89,7 +110,7 @@ impl Collector for Workers {
 /// Name (to which the text form adds `_total`), help, cell.
 type Series = (&'static str, &'static str, fn(&Cells) -> &Counter);
 
-const COUNTERS: [Series; 12] = [
+const COUNTERS: [Series; 14] = [
     ("connections_accepted", "Client connections accepted", |cells| &cells.accepted),
     ("connections_refused", "Client connections closed at once for lack of room", |cells| &cells.connections_refused),
     ("accept_failures", "Failures to accept a connection", |cells| &cells.accept_failures),
@@ -105,6 +126,8 @@ const COUNTERS: [Series; 12] = [
         &cells.jwt_cache_misses
     }),
     ("limit_rejections", "Charges that a limit rejected", |cells| &cells.limit_rejections),
+    ("redis_commands", "Commands sent to Redis to count requests", |cells| &cells.redis_commands),
+    ("redis_errors", "Those that were not answered as they should be", |cells| &cells.redis_errors),
     ("limit_evictions", "Windows of limits that lost their count for lack of room", |cells| &cells.limit_evictions),
 ];
 

@@ -167,6 +167,7 @@ async fn housekeep(state: Rc<State>) {
         if now_us.saturating_sub(swept_us) >= SWEEP_EVERY.as_micros() as u64 {
             swept_us = now_us;
             state.pool.sweep(now_us);
+            state.redis.sweep(now_us);
             state.log.borrow_mut().flush();
         }
         monoio::time::sleep(TICK).await;

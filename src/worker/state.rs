@@ -42,6 +42,8 @@ pub struct State {
     pub limits: RefCell<Local>,
     /// The counters of rejections that this worker has used.
     pub rejections: RefCell<KnownRejections>,
+    /// Connections to Redis.
+    pub redis: Rc<crate::redis::Client>,
     /// The gateway's own answers.
     pub answers: Answers,
     /// Set once when the worker stops accepting.
@@ -58,13 +60,15 @@ impl State {
         let scratch = RefCell::new(Scratch::new(&settings.jwt, Arc::clone(&cells)));
         let limits = RefCell::new(Local::new(settings.limit_count, Arc::clone(&cells)));
         let rejections = RefCell::new(KnownRejections::new(Arc::clone(&cells.rejections)));
+        let watch: Rc<Watch> = Rc::default();
         Self {
+            redis: Rc::new(crate::redis::Client::new(Rc::clone(&watch), Arc::clone(&cells))),
             settings,
             tables: RefCell::new(Tables::new(seed)),
             pool: Pool::default(),
             buffers: Buffers::default(),
             clock: Clock::new(),
-            watch: Rc::default(),
+            watch,
             cells,
             log: RefCell::new(log),
             scratch,

@@ -9,6 +9,7 @@ pub(crate) mod gateway;
 pub(crate) mod message;
 pub(crate) mod origin;
 pub(crate) mod program;
+pub(crate) mod redis;
 pub(crate) mod token;
 
 use socket2::{Domain, Socket, Type};

@@ -56,6 +56,7 @@ fn run(configuration: &Value, request: &OwnedRequest) -> (Result<String, String>
     );
     let outcome = match plugin.rewrite(&request.view(), &mut context) {
         Verdict::Continue => Ok(context.identity.unwrap().username.to_string()),
+        Verdict::Wait(_) => panic!("authentication does not wait"),
         Verdict::Respond(answer) => {
             assert_eq!(answer.status, 401);
             Err(String::from_utf8(answer.body.to_vec()).unwrap())

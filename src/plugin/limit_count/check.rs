@@ -1,7 +1,7 @@
 //! What the schema cannot say of a configuration (spec/limit-count §2.2).
 
 use super::headers::Headers;
-use super::{identity, rule};
+use super::{deployment, identity, rule};
 use crate::plugin::Side;
 use crate::schema::holds_reference;
 use serde_json::Value;
@@ -33,9 +33,7 @@ pub(super) fn check(configuration: &Value, _side: Side) -> Result<(), String> {
     if holds_reference(configuration) {
         return Err("secret references are not supported".to_owned());
     }
-    if policy != LOCAL {
-        return Err(format!("policy '{policy}' is not supported yet, only '{LOCAL}' is"));
-    }
+    deployment::read(configuration)?;
     rule::read_all(configuration, "", None).map(drop)
 }
 

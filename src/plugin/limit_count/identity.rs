@@ -21,6 +21,15 @@ pub(super) fn prefix(configuration: &Value, site: &Site<'_>) -> String {
     }
 }
 
+/// What stands before the key's value in Redis, with the colon: nothing of our own, so that all nodes count together,
+/// APISIX's among them where they agree on the version (spec/limit-count §8.4).
+pub(super) fn shared_prefix(configuration: &Value, site: &Site<'_>) -> String {
+    match configuration.get("group").and_then(Value::as_str) {
+        Some(group) => format!("{group}:"),
+        None => prefix(configuration, site),
+    }
+}
+
 /// The number that changes when anything in the configuration does.
 fn version(configuration: &Value, meta: Option<&Value>) -> u32 {
     let mut members = completed(configuration);
@@ -45,7 +54,9 @@ fn completed(configuration: &Value) -> BTreeMap<&str, Value> {
     let own = configuration.as_object().into_iter().flatten();
     let mut members: BTreeMap<&str, Value> =
         own.filter(|(name, _)| *name != "_meta").map(|(name, value)| (name.as_str(), value.clone())).collect();
-    for (name, default) in DEFAULTS {
+    let policy = configuration.get("policy").and_then(Value::as_str).unwrap_or_default();
+    let of_policy = DEFAULTS_OF_POLICIES.iter().filter(|(name, _)| *name == policy).flat_map(|(_, defaults)| *defaults);
+    for (name, default) in DEFAULTS.iter().chain(of_policy) {
         members.entry(name).or_insert_with(|| serde_json::from_str(default).unwrap_or_default());
     }
     members
@@ -103,7 +114,7 @@ fn push_text_of(out: &mut String, shown: impl std::fmt::Display) {
     let _ = write!(out, "{shown}");
 }
 
-/// Members that have a default whatever the policy; those of the Redis policies come with them.
+/// Members that have a default whatever the policy.
 const DEFAULTS: [(&str, &str); 8] = [
     ("allow_degradation", "false"),
     ("key", "\"remote_addr\""),
@@ -113,6 +124,41 @@ const DEFAULTS: [(&str, &str); 8] = [
     ("show_limit_quota_header", "true"),
     ("sync_interval", "-1"),
     ("window_type", "\"fixed\""),
+];
+/// Members that have one under a policy.
+const DEFAULTS_OF_POLICIES: [(&str, &[(&str, &str)]); 3] = [
+    (
+        "redis",
+        &[
+            ("redis_database", "0"),
+            ("redis_keepalive_pool", "100"),
+            ("redis_keepalive_timeout", "10000"),
+            ("redis_port", "6379"),
+            ("redis_ssl", "false"),
+            ("redis_ssl_verify", "false"),
+            ("redis_timeout", "1000"),
+        ],
+    ),
+    (
+        "redis-cluster",
+        &[
+            ("redis_cluster_ssl", "false"),
+            ("redis_cluster_ssl_verify", "false"),
+            ("redis_keepalive_pool", "100"),
+            ("redis_keepalive_timeout", "10000"),
+            ("redis_timeout", "1000"),
+        ],
+    ),
+    (
+        "redis-sentinel",
+        &[
+            ("redis_connect_timeout", "1000"),
+            ("redis_database", "0"),
+            ("redis_keepalive_timeout", "60000"),
+            ("redis_read_timeout", "1000"),
+            ("redis_role", "\"master\""),
+        ],
+    ),
 ];
 const WITHOUT_DEFAULT: [&str; 5] = ["count", "time_window", "rules", "group", "rejected_msg"];
 
@@ -140,6 +186,20 @@ mod tests {
         ] {
             assert_ne!(version(&other, meta.as_ref()), version(&plain, None), "{other} {meta:?}");
         }
+    }
+
+    #[test]
+    fn defaults_of_a_redis_policy_are_part_of_it() {
+        let redis = json!({"count": 2, "time_window": 60, "policy": "redis", "redis_host": "h"});
+        let mut same = redis.clone();
+        same["redis_port"] = json!(6379);
+        same["redis_timeout"] = json!(1000);
+        assert_eq!(version(&redis, None), version(&same, None));
+        assert_eq!(shared_text(&redis), shared_text(&same));
+        same["redis_password"] = json!("x");
+        assert_ne!(version(&redis, None), version(&same, None));
+        let local = json!({"count": 2, "time_window": 60, "redis_port": 6379});
+        assert_ne!(version(&local, None), 2_793_826_603, "and no part of another");
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) struct Rule {
     window_s: Amount,
     kind: Kind,
     counts_excess: bool,
+    /// Its counters are in Redis.
+    is_shared: bool,
     /// Of its keys: parent and version, or the group.
     prefix: Box<[u8]>,
     /// How much of its keys the table alone needs, at their front.
@@ -67,7 +69,7 @@ impl Rule {
         }
         let limit = self.limit.of(known, keys)?;
         let window_ms = self.window_s.of(known, keys)?.saturating_mul(1000);
-        if self.kind == Kind::Sliding && !self.window_s.is_known() {
+        if self.kind == Kind::Sliding && !self.window_s.is_known() && !self.is_shared {
             // Sliding windows of different lengths have nothing in common. Writing to memory cannot fail.
             let _ = write!(keys, ".{window_ms}");
         }
@@ -109,6 +111,16 @@ impl Source {
 /// The limits of a configuration: one, or those of `rules`. Their keys begin with `prefix`; without a `site` they are
 /// only checked.
 pub(super) fn read_all(configuration: &Value, prefix: &str, site: Option<&Site<'_>>) -> Result<Box<[Rule]>, String> {
+    read(configuration, prefix, site, false)
+}
+
+/// [`read_all`] for counters in Redis: their keys are `prefix` and the value, without what tells windows of this node
+/// apart. So rules that come to the same text count together, as in the original.
+pub(super) fn read_shared(configuration: &Value, prefix: &str, site: &Site<'_>) -> Result<Box<[Rule]>, String> {
+    read(configuration, prefix, Some(site), true)
+}
+
+fn read(configuration: &Value, prefix: &str, site: Option<&Site<'_>>, is_shared: bool) -> Result<Box<[Rule]>, String> {
     let kind = match configuration.get("window_type").and_then(Value::as_str) {
         Some("sliding") => Kind::Sliding,
         _ => Kind::Fixed,
@@ -123,7 +135,8 @@ pub(super) fn read_all(configuration: &Value, prefix: &str, site: Option<&Site<'
         };
         let (limit, window_s) = (amount("count")?, amount("time_window")?);
         let prefix: Box<[u8]> = prefix.as_bytes().into();
-        let is_only = suffix.is_empty() && (kind == Kind::Fixed || window_s.is_known());
+        let suffix = if is_shared { String::new() } else { suffix };
+        let is_only = !is_shared && suffix.is_empty() && (kind == Kind::Fixed || window_s.is_known());
         let only = match &source {
             Source::Constant(value) if is_only => Some(([&*prefix, value].concat().into(), OnceLock::new())),
             _ => None,
@@ -131,7 +144,7 @@ pub(super) fn read_all(configuration: &Value, prefix: &str, site: Option<&Site<'
         // A group's limit may be edited and a template's value may change while the count goes on.
         let counts_excess = is_grouped || !limit.is_known();
         let suffix = suffix.into_bytes().into();
-        Ok(Rule { limit, window_s, kind, counts_excess, prefix, hidden, source, suffix, only, headers })
+        Ok(Rule { limit, window_s, kind, counts_excess, is_shared, prefix, hidden, source, suffix, only, headers })
     };
     let Some(rules) = configuration.get("rules").and_then(Value::as_array) else {
         let source = source(configuration, site)?;

@@ -59,6 +59,7 @@ impl World {
         match plugin.access(&request.view(), &mut context) {
             Verdict::Continue => (0, edits, String::new()),
             Verdict::Respond(answer) => (answer.status, edits, String::from_utf8(answer.body.to_vec()).unwrap()),
+            Verdict::Wait(_) => panic!("the local policy does not wait"),
         }
     }
 
@@ -148,12 +149,17 @@ fn configurations_are_refused_in_the_originals_words() {
             "sync_interval should be smaller than time_window".to_owned(),
         ),
         (
-            json!({"count": 1, "time_window": 9, "policy": "redis", "redis_host": "host", "sync_interval": 0.2}),
-            "policy 'redis' is not supported yet, only 'local' is".to_owned(),
+            json!({"count": 1, "time_window": 9, "policy": "redis", "redis_host": "host", "redis_port": 65_536}),
+            "property \"redis_port\" validation failed: expected 65536 to be at most 65535".to_owned(),
         ),
         (
-            json!({"count": 1, "time_window": 9, "policy": "redis-cluster", "redis_cluster_nodes": ["h:1"], "redis_cluster_name": "n"}),
-            "policy 'redis-cluster' is not supported yet, only 'local' is".to_owned(),
+            json!({"count": 1, "time_window": 9, "policy": "redis-cluster", "redis_cluster_nodes": ["h:1", "nn"], "redis_cluster_name": "n"}),
+            "property \"redis_cluster_nodes\" validation failed: 'nn' is not host:port".to_owned(),
+        ),
+        (
+            json!({"count": 1, "time_window": 9, "policy": "redis-sentinel", "redis_sentinels": [{"host": "hh", "port": 1}],
+                   "redis_master_name": "m", "redis_role": "slave"}),
+            "property \"redis_role\" validation failed: a replica cannot count, only 'master' is supported".to_owned(),
         ),
         (
             json!({"count": 1, "time_window": 1, "key": "$post_arg_x", "key_type": "var_combination"}),
@@ -177,6 +183,8 @@ fn configurations_are_refused_in_the_originals_words() {
         json!({"rules": []}),
         json!({"rules": [rule, {"count": "2", "time_window": 2, "key": "x", "header_prefix": "p"}]}),
         json!({"count": 1, "time_window": 1, "sync_interval": 0}),
+        json!({"count": 1, "time_window": 9, "policy": "redis", "redis_host": "host", "sync_interval": 0.2}),
+        json!({"count": 1, "time_window": 9, "policy": "redis-cluster", "redis_cluster_nodes": ["h:1"], "redis_cluster_name": "n"}),
     ] {
         assert_eq!(judge(&configuration), Ok(()), "{configuration}");
     }

@@ -85,13 +85,13 @@ fn trace(rules: Vec<Link>, route: Vec<Link>, target: &str) -> String {
         enable_websocket: false,
     };
     router.put("r1", Some(Arc::new(route)));
-    let (mut edits, mut scratch, mut decisions) = (Edits::default(), Scratch::default(), Decisions::default());
-    let (answers, consumers, rules) = (Answers::new(), ConsumerTable::default(), Chain::new(rules));
+    let (mut edits, mut scratch, mut memory) = (Edits::default(), Scratch::default(), Memory::default());
+    let (answers, consumers, rules) = (Answers::new(), ConsumerTable::default(), Arc::new(Chain::new(rules)));
     let mut limits = Local::default();
     let mut context = Context::new(Now::default(), &consumers, &mut edits, &mut scratch, &mut limits);
-    let mut phases = Phases { answers: &answers, router: &router, global_rules: &rules, decisions: &mut decisions };
+    let mut phases = Phases { answers: &answers, router: &router, global_rules: &rules, memory: &mut memory };
     let request = OwnedRequest::new("GET", target);
-    let outcome = phases.run(&request.view(), &mut context, &mut MergedChains::default(), &mut Default::default());
+    let outcome = phases.run(&request.view(), &mut context, &mut MergedChains::default());
     assert_eq!(outcome.is_ok(), target.starts_with("/r"));
     let steps: Vec<_> = edits.remove_fields.iter().map(|step| std::str::from_utf8(step).unwrap()).collect();
     steps.join(" ")
