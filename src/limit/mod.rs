@@ -10,6 +10,7 @@
 
 pub mod fixed_window;
 pub mod local;
+pub mod pace;
 pub mod quota;
 pub mod sliding_window;
 mod sync;

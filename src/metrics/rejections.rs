@@ -84,9 +84,10 @@ impl KnownRejections {
             counter.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let is_other = route == OTHER.as_bytes() && consumer == OTHER.as_bytes();
-        let has_room = !is_other && !(shared.is_full.load(Ordering::Relaxed) && known.len() >= LABEL_SETS_MAX);
-        match has_room.then(|| shared.counter(key)).flatten() {
+        // Who knows every set there will be needs no lock to see that this one is none of them.
+        let knows_all = shared.is_full.load(Ordering::Relaxed) && known.len() >= LABEL_SETS_MAX;
+        let is_other = knows_all || (route == OTHER.as_bytes() && consumer == OTHER.as_bytes());
+        match (!is_other).then(|| shared.counter(key)).flatten() {
             Some(counter) => {
                 counter.fetch_add(1, Ordering::Relaxed);
                 known.insert(key.as_slice().into(), counter);

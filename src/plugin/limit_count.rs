@@ -16,6 +16,7 @@ mod rule;
 mod sync;
 
 pub use check::{group, may_share};
+pub(super) use rule::{Found, Source, source};
 
 use super::{Answer, Context, MetadataType, Phase, Plugin, PluginType, Site, Verdict};
 use crate::base::bytes::push_decimal;
@@ -64,7 +65,7 @@ fn build(configuration: &Value, site: &Site<'_>) -> Result<Arc<dyn Plugin>, Stri
     }))
 }
 
-fn switch(configuration: &Value, name: &str, default: bool) -> bool {
+pub(super) fn switch(configuration: &Value, name: &str, default: bool) -> bool {
     configuration.get(name).and_then(Value::as_bool).unwrap_or(default)
 }
 
@@ -127,7 +128,7 @@ impl LimitCount {
     fn charge(&self, rule: &Rule, asked: &Asked, key: &[u8], context: &mut Context<'_>) -> Verdict {
         let Asked { quota, fell_back } = asked;
         if *fell_back {
-            tell_of_fall_back(context);
+            tell_of_fall_back(NAME, context);
         }
         let at = self.table.moment(context.now.monotonic_us);
         let limits = &mut *context.limits;
@@ -177,7 +178,7 @@ fn note_rejection(charge: &Charge, context: &mut Context<'_>) {
 }
 
 /// What a client gets that has used up its limit. A message is told as JSON; else there is nothing to tell.
-fn rejection(configuration: &Value) -> Answer {
+pub(super) fn rejection(configuration: &Value) -> Answer {
     let status = configuration.get("rejected_code").and_then(Value::as_f64).map_or(503, |code| code as u16);
     let message = configuration.get("rejected_msg").and_then(Value::as_str);
     // These two have no body, whatever their answer says (RFC 9110 §6.4.1).
@@ -191,10 +192,10 @@ fn rejection(configuration: &Value) -> Answer {
 
 /// Says that clients are told apart by address, because what the key names was not there.
 #[cold]
-fn tell_of_fall_back(context: &mut Context<'_>) {
+pub(super) fn tell_of_fall_back(plugin: &'static str, context: &mut Context<'_>) {
     if let Some(left_out) = context.limits.log.admit() {
         let route = context.route.map(|route| &*route.id);
-        tracing::warn!(route, left_out, "limit-count: nothing of the key was there, counted by remote_addr");
+        tracing::warn!(plugin, route, left_out, "nothing of the key was there, counted by remote_addr");
     }
 }
 

@@ -19,6 +19,7 @@ pub mod chain;
 pub mod filter;
 pub mod jwt_auth;
 pub mod limit_count;
+pub mod limit_req;
 pub mod meta;
 pub mod public_api;
 pub mod registry;
@@ -215,6 +216,8 @@ pub struct Site<'a> {
     pub meta: Option<&'a Value>,
     /// What `plugin_metadata` holds for the plugin now.
     pub metadata: Option<&'a Value>,
+    /// When whose turn is, for all limits by rate.
+    pub paces: &'a Arc<crate::limit::pace::Paces>,
     /// The windows of all limits.
     pub limits: &'a Arc<crate::limit::Table>,
 }

@@ -82,7 +82,7 @@ impl Shared {
             }
         }
         if fell_back {
-            tell_of_fall_back(context);
+            tell_of_fall_back(super::NAME, context);
         }
         if charges.is_empty() { Err(Failure::NoRule) } else { Ok(charges) }
     }

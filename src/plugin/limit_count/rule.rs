@@ -33,7 +33,7 @@ pub(super) struct Rule {
 
 /// Where the value of a key comes from (spec/limit-count §5.1, §5.2).
 #[derive(Debug)]
-enum Source {
+pub(in crate::plugin) enum Source {
     Constant(Box<[u8]>),
     Variable(Variable),
     Combination(Template),
@@ -79,14 +79,15 @@ impl Rule {
 }
 
 /// What a key's value was made of.
-enum Found {
+pub(in crate::plugin) enum Found {
     Value,
     Address,
     Nothing,
 }
 
 impl Source {
-    fn append(&self, known: &Known<'_>, out: &mut Vec<u8>) -> Found {
+    /// Appends the value for a request.
+    pub(in crate::plugin) fn append(&self, known: &Known<'_>, out: &mut Vec<u8>) -> Found {
         let start = out.len();
         let is_resolved = match self {
             Self::Constant(text) => {
@@ -162,7 +163,8 @@ fn read(configuration: &Value, prefix: &str, site: Option<&Site<'_>>, is_shared:
     rules.collect()
 }
 
-fn source(configuration: &Value, site: Option<&Site<'_>>) -> Result<Source, String> {
+/// Where the value of a key comes from, by the members `key` and `key_type`; without a `site` it is only checked.
+pub(in crate::plugin) fn source(configuration: &Value, site: Option<&Site<'_>>) -> Result<Source, String> {
     let text = |name: &str, default| configuration.get(name).and_then(Value::as_str).unwrap_or(default);
     let key = text("key", "remote_addr");
     Ok(match text("key_type", "var") {
@@ -175,7 +177,7 @@ fn source(configuration: &Value, site: Option<&Site<'_>>) -> Result<Source, Stri
             (variable, _) => {
                 if let (Variable::Unknown(name), Some(site)) = (&variable, site) {
                     let key = site.key;
-                    tracing::warn!(key, variable = &**name, "limit-count: no such variable, counts by remote_addr");
+                    tracing::warn!(key, variable = &**name, "a limit's key is no variable: it counts by remote_addr");
                 }
                 Source::Variable(variable)
             }

@@ -8,6 +8,7 @@ use super::read::Rejected;
 use crate::auth::consumer::AuthMaterial;
 use crate::base::map::HashMap;
 use crate::http::answer::page;
+use crate::limit::pace::Paces;
 use crate::limit::{Settings, Table};
 use crate::plugin::chain::{Chain, Link};
 use crate::plugin::filter::Filter;
@@ -26,6 +27,7 @@ pub(super) struct Catalog {
     no_plugins: Arc<PluginSet>,
     no_links: Arc<[Link]>,
     limits: Arc<Table>,
+    paces: Arc<Paces>,
 }
 
 struct Known {
@@ -57,6 +59,7 @@ impl Catalog {
             no_plugins: Arc::new(PluginSet::new(Box::default())),
             no_links: Arc::default(),
             limits: Arc::new(Table::new(Settings::default().windows_max, 0, 0)),
+            paces: Arc::default(),
         }
     }
 
@@ -99,7 +102,7 @@ impl Catalog {
 
     fn state(&self, key: &str, consumer: Option<&str>, name: &str, configuration: Value) -> State {
         let metadata = self.known.get(name).and_then(|known| known.metadata.as_ref());
-        let site = Site { key, consumer, meta: None, metadata, limits: &self.limits };
+        let site = Site { key, consumer, meta: None, metadata, paces: &self.paces, limits: &self.limits };
         self.build_one(name, configuration, site).unwrap_or_else(|reason| {
             tracing::error!(key, plugin = name, reason, "plugin cannot run: what uses it answers 503");
             State::Broken
