@@ -40,6 +40,10 @@ pub(super) enum Inspect {
     Schema(String),
     /// `POST schema/validate/{resource}`.
     Validate(String),
+    /// `POST configs/validate`.
+    ValidateAll,
+    /// `PUT plugins/reload`.
+    Reload,
 }
 
 /// The decoded segments below the API's root; `None` for a path outside it. A slash at the end says nothing.
@@ -65,6 +69,9 @@ impl Target {
         match (first.as_str(), second) {
             ("plugins" | "schema", second) => {
                 Inspect::find(method, &first, second.as_deref(), segments.next()).map(Self::Inspect)
+            }
+            ("configs", Some(second)) if second == "validate" && *method == Method::POST => {
+                Ok(Self::Inspect(Inspect::ValidateAll))
             }
             ("stream_routes", _) => {
                 Err(Answer::bad_request("stream mode is disabled, can not add stream routes").versioned())
@@ -127,6 +134,11 @@ impl Inspect {
     fn find(method: &Method, first: &str, second: Option<&str>, third: Option<String>) -> Result<Self, Answer> {
         match (method, first, second, third) {
             (&Method::POST, "schema", Some("validate"), Some(resource)) => Ok(Self::Validate(resource)),
+            (&Method::PUT, "plugins", Some("reload"), None) => Ok(Self::Reload),
+            (method, "plugins", Some("reload"), None) => {
+                let text = format!("please use PUT method to reload the plugins, {method} method is not allowed.");
+                Err(Answer::error(StatusCode::METHOD_NOT_ALLOWED, text))
+            }
             (&Method::GET, "plugins", Some("list"), None) => Ok(Self::PluginNames),
             (&Method::GET, "plugins", None, None) => Ok(Self::Plugins),
             (&Method::GET, "plugins", Some(name), None) => Ok(Self::Plugin(name.to_owned())),
