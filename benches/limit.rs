@@ -118,7 +118,7 @@ fn plugin(criterion: &mut Criterion) {
             consumer: None,
             meta: None,
             metadata: None,
-            paces: &Default::default(),
+            paces: &Arc::default(),
             limits: &table,
         };
         (registry::find("limit-count").unwrap().build)(configuration, &site).unwrap()

@@ -47,7 +47,7 @@ fn nothing_is_allocated_per_request() {
             consumer: None,
             meta: None,
             metadata: None,
-            paces: &Default::default(),
+            paces: &Arc::default(),
             limits: &limits,
         };
         let plugin = (jwt_auth.build)(&configuration, &site).unwrap();

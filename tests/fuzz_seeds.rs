@@ -30,6 +30,7 @@ properties! {
     monoio_http_differential at "../fuzz/properties/monoio_http_differential.rs",
     path at "../fuzz/properties/path.rs",
     public_key at "../fuzz/properties/public_key.rs",
+    redis_reply at "../fuzz/properties/redis_reply.rs",
     request_head at "../fuzz/properties/request_head.rs",
     response_head at "../fuzz/properties/response_head.rs",
     vars at "../fuzz/properties/vars.rs",

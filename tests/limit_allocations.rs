@@ -39,7 +39,7 @@ fn nothing_is_allocated_for_a_known_key() {
             consumer: None,
             meta: None,
             metadata: None,
-            paces: &Default::default(),
+            paces: &Arc::default(),
             limits: &table,
         };
         let plugin = (registry::find("limit-count").unwrap().build)(&configuration, &site).unwrap();

@@ -197,11 +197,11 @@ fn what_cannot_be_is_refused() {
     let bench = Bench::start(1, &[]);
     let err = "failed to check the configuration of plugin limit-count err: ";
     let grouped = |count: u64| json!({"limit-count": {"count": count, "time_window": 600, "group": "g"}});
-    let redis = json!({"limit-count": {"count": 1, "time_window": 1, "policy": "redis", "redis_host": "127.0.0.1"}});
+    let redis = json!({"limit-count": {"count": 1, "time_window": 1, "policy": "redis", "redis_host": "h1", "redis_port": 70_000}});
     let half = json!({"limit-count": {"count": 1, "time_window": 1, "policy": "redis"}});
     let put = |path: &str, body: Value| bench.gateway.admin("PUT", path, &body);
     let refused = |text: &str| (400, json!({"error_msg": text}));
-    let unsupported = "policy 'redis' is not supported yet, only 'local' is";
+    let unsupported = "property \"redis_port\" validation failed: expected 70000 to be at most 65535";
     assert_eq!(put("routes/1", json!({"uri": "/1", "plugins": redis})), refused(&format!("{err}{unsupported}")));
     assert_eq!(
         put("routes/1", json!({"uri": "/1", "plugins": half})),
@@ -233,7 +233,7 @@ fn what_cannot_be_is_refused() {
 #[test]
 fn limits_that_were_stored_otherwise_work_or_fail_closed() {
     let limit = |count: u64| json!({"limit-count": {"count": count, "time_window": 600, "rejected_code": 429}});
-    let redis = json!({"limit-count": {"count": 1, "time_window": 1, "policy": "redis", "redis_host": "127.0.0.1"}});
+    let redis = json!({"limit-count": {"count": 1, "time_window": 1, "policy": "redis", "redis_host": "$env://HOST"}});
     let bench = Bench::start(
         2,
         &[

@@ -124,7 +124,12 @@ fn counters_lie_in_redis_in_the_documented_form() {
 
     redis.cli(&["SCRIPT", "FLUSH"]);
     assert_eq!(quota(&bench.ask("group"))[1], "3", "a server that forgot the script is told it again");
-    assert!(bench.gateway.metric("ringgate_redis_commands_total") > 10.0);
+    let metric = |name: &str| bench.gateway.metric(&format!("ringgate_redis_{name}")) as u64;
+    assert!(metric("commands_total") > 10);
+    for all in ["seconds_count", "seconds_bucket{le=\"+Inf\"}"] {
+        assert_eq!(metric(all), metric("commands_total"), "{all}");
+    }
+    assert!(bench.gateway.metric("ringgate_redis_seconds_sum") > 0.0);
     assert!(bench.gateway.metric("ringgate_redis_errors_total") >= 1.0);
 }
 
@@ -279,6 +284,22 @@ fn a_request_that_waits_keeps_what_it_started_with() {
     });
 }
 
+#[test]
+fn idle_connections_are_closed_and_made_again() {
+    let redis = Redis::start();
+    let bench = Bench::start(1);
+    let mut plugins = at(&redis, &json!({"count": 9, "time_window": 600}));
+    plugins["limit-count"]["redis_keepalive_timeout"] = json!(1000);
+    bench.route("r", &plugins);
+    // `redis-cli` itself is one of them.
+    let clients = || redis.cli(&["INFO", "clients"]).contains("connected_clients:1\r");
+    for left in ["8", "7"] {
+        assert_eq!(quota(&bench.ask("r"))[1], left);
+        assert!(!clients(), "it is kept for a while");
+        wait_for("the connection to be closed", || clients().then_some(()));
+    }
+}
+
 /// A server that says nothing: a stopped process keeps its connections.
 #[test]
 fn a_silent_server_is_waited_for_no_longer_than_configured_and_late_replies_meet_nobody() {
@@ -318,20 +339,18 @@ fn a_server_killed_under_load_loses_only_what_was_on_its_way() {
         &at(&redis, &json!({"count": 1_000_000, "time_window": 600, "key": "all", "key_type": "constant"})),
     );
     let (failed, passed, is_over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-    const CLIENTS: usize = 8;
     std::thread::scope(|scope| {
-        for _ in 0..CLIENTS {
+        for _ in 0..8 {
             scope.spawn(|| {
                 let mut client = Client::connect(bench.gateway.data()).unwrap();
                 while !is_over.load(Ordering::Relaxed) {
                     let answer = client.request("GET", "/r", &[], b"").unwrap();
-                    match answer.status {
-                        200 => passed.fetch_add(1, Ordering::Relaxed),
-                        _ => {
-                            assert_failed(&answer);
-                            failed.fetch_add(1, Ordering::Relaxed)
-                        }
-                    };
+                    if answer.status == 200 {
+                        passed.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        assert_failed(&answer);
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
             });
         }
@@ -361,7 +380,9 @@ fn delayed_sync_spares_redis_and_overshoots_no_more_than_its_bound() {
     let mut redis = Redis::start();
     let benches = [Bench::start(2), Bench::start(2)];
     let limit = json!({"count": QUOTA, "time_window": 600, "group": "g", "key": "x", "key_type": "constant", "sync_interval": 0.5});
-    benches.iter().for_each(|bench| bench.route("r", &at(&redis, &limit)));
+    for bench in &benches {
+        bench.route("r", &at(&redis, &limit));
+    }
     let counter = "plugin-limit-count:v1:g:x";
     let first = benches[0].ask("r");
     assert_eq!((first.status, quota(&first)[1]), (200, "59"));
@@ -436,5 +457,5 @@ fn quota(answer: &Response) -> Vec<&str> {
 }
 
 fn now_ms() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64
+    ringgate::base::clock::Now::read().unix_us / 1000
 }

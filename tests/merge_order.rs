@@ -6,6 +6,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::client::Response;
+use support::dead_address;
 use support::gateway::{Gateway, Setup};
 use support::origin::Origin;
 use support::token::token;
@@ -55,20 +56,26 @@ fn a_groups_limit_stands_between_and_its_members_share_it() {
     assert_eq!(bench.quota("/r", "ann"), ["100", "99"], "a group without plugins changes nothing");
 }
 
-/// §4.2, row 3.
+/// §4.2, row 3: the service's Redis, which nobody can reach, is not asked for a route that has its own limit.
 #[test]
 fn a_routes_plugin_inherits_nothing_from_the_services() {
     let bench = Bench::start(&[]);
-    let of_service =
-        json!({"limit-count": {"count": 1, "time_window": 600, "rejected_msg": "slow", "rejected_code": 429}});
+    let (dead, _held) = dead_address();
+    let of_service = json!({
+        "limit-count": {
+            "count": 50, "time_window": 600, "rejected_msg": "slow", "rejected_code": 429,
+            "policy": "redis", "redis_host": "127.0.0.1", "redis_port": dead.port(),
+        },
+    });
     bench.gateway.put("services/s", &json!({"plugins": of_service}));
-    bench.route("own", &json!({"service_id": "s", "plugins": {"limit-count": {"count": 1, "time_window": 600}}}));
+    bench.route("own", &json!({"service_id": "s", "plugins": {"limit-count": {"count": 2, "time_window": 600}}}));
     bench.route("inherits", &json!({"service_id": "s"}));
-    for (target, want) in [("/own", (503, "")), ("/inherits", (429, "{\"error_msg\":\"slow\"}\n"))] {
-        assert_eq!(bench.ask(target, "").status, 200, "{target}");
-        let refused = bench.ask(target, "");
-        assert_eq!((refused.status, &*refused.text()), want, "{target}");
-    }
+    assert_eq!(bench.quota("/own", ""), ["2", "1"]);
+    assert_eq!(bench.quota("/own", ""), ["2", "0"]);
+    let refused = bench.ask("/own", "");
+    assert_eq!((refused.status, &*refused.text()), (503, ""), "neither the code nor the message is the service's");
+    let failed = bench.ask("/inherits", "");
+    assert_eq!((failed.status, &*failed.text()), (500, "{\"error_msg\":\"failed to limit count\"}\n"));
 }
 
 /// §4.2, row 4.

@@ -2,8 +2,9 @@
 //!
 //! A configuration in, a plugin with its answers rendered out. Its access phase runs once per request, after
 //! authentication: each limit that applies is charged, the quota headers are set, and the first that is used up
-//! answers. That phase never panics, and waits only where the counters are in Redis (`limit_count/remote.rs`). It allocates for what variables must decode or join, and for keys that
-//! the worker has not seen lately; never for a key that was known when the configuration was compiled. Bench: `limit`.
+//! answers. That phase never panics, and waits only where the counters are in Redis (`limit_count/remote.rs`), which
+//! allocates for each request. Else it allocates for what variables must decode or join, and for keys that the worker
+//! has not seen lately; never for a key that was known when the configuration was compiled. Bench: `limit`.
 
 mod amount;
 mod check;

@@ -11,8 +11,10 @@ use crate::base::clock::monotonic_us;
 use crate::base::map::HashMap;
 use crate::metrics::{Cells, REDIS_BUCKETS_US};
 use crate::net::watch::Watch;
+use crate::worker::guard::guarded;
 use std::cell::RefCell;
 use std::fmt;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -62,6 +64,15 @@ impl Client {
     /// The worker's counters.
     pub fn cells(&self) -> &Cells {
         &self.cells
+    }
+
+    /// Does some work of a task's own; nothing if it panicked, which is counted and ends nothing else.
+    pub async fn guard<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let outcome = guarded(pin!(work)).await.ok();
+        if outcome.is_none() {
+            self.cells.panics.add(1);
+        }
+        outcome
     }
 
     /// Closes what has idled out. Called about once a second.
@@ -116,30 +127,25 @@ impl Client {
         match &**kind {
             Kind::Single(target) => self.link(target).ask(*timeout, *keepalive, push).await,
             Kind::Cluster { nodes, access } => {
-                let cluster = self.known(&self.clusters, kind, || Cluster::new(nodes, access));
+                let cluster = known(&self.clusters, kind, || Cluster::new(nodes, access));
                 cluster.ask(self, deployment, key, push).await
             }
             Kind::Sentinel { sentinels, master, access } => {
-                let master = self.known(&self.masters, kind, || Master::new(sentinels, master, access));
+                let master = known(&self.masters, kind, || Master::new(sentinels, master, access));
                 master.ask(self, deployment, push).await
             }
         }
     }
+}
 
-    fn known<T>(
-        &self,
-        known: &RefCell<HashMap<Arc<Kind>, Rc<T>>>,
-        kind: &Arc<Kind>,
-        make: impl FnOnce() -> T,
-    ) -> Rc<T> {
-        let mut known = known.borrow_mut();
-        if let Some(found) = known.get(kind) {
-            return Rc::clone(found);
-        }
-        let made = Rc::new(make());
-        known.insert(Arc::clone(kind), Rc::clone(&made));
-        made
+fn known<T>(known: &RefCell<HashMap<Arc<Kind>, Rc<T>>>, kind: &Arc<Kind>, make: impl FnOnce() -> T) -> Rc<T> {
+    let mut known = known.borrow_mut();
+    if let Some(found) = known.get(kind) {
+        return Rc::clone(found);
     }
+    let made = Rc::new(make());
+    known.insert(Arc::clone(kind), Rc::clone(&made));
+    made
 }
 
 /// Says nothing of whom it knows: targets hold passwords.

@@ -69,12 +69,9 @@ impl Cluster {
             self.refreshed(client, deployment).await?;
         }
         let owner = self.map.borrow().owner(slot);
-        let mut node = match owner {
-            Some(node) => node,
-            None => {
-                self.begin_refresh(client, deployment);
-                return Err(RedisError::Nowhere("the cluster does not serve the key's slot"));
-            }
+        let Some(mut node) = owner else {
+            self.begin_refresh(client, deployment);
+            return Err(RedisError::Nowhere("the cluster does not serve the key's slot"));
         };
         let mut is_asking = false;
         let mut result = Err(RedisError::Nowhere("too many redirections"));
@@ -145,7 +142,8 @@ impl Cluster {
             self.refreshed_us.set(monotonic_us());
             let (cluster, client, deployment) = (Rc::clone(self), Rc::clone(client), deployment.clone());
             task::spawn(async move {
-                let outcome = cluster.ask_for_map(&client, &deployment).await;
+                let asked = client.guard(cluster.ask_for_map(&client, &deployment)).await;
+                let outcome = asked.unwrap_or(Err(RedisError::Unexpected("a defect")));
                 cluster.refreshed_us.set(monotonic_us());
                 cluster.refresh.land(&outcome);
             });

@@ -45,12 +45,14 @@ struct State {
     /// Commands that were not handed to the connection yet.
     out: Vec<u8>,
     /// Who waits for a reply, the oldest first; the last of them may be in `out` still.
-    awaiting: VecDeque<Rc<Answer>>,
+    awaiting: VecDeque<Question>,
     closer: Option<Closer>,
     /// Why the connection is being closed, where that is known better than its end tells.
     reason: Option<RedisError>,
     used_us: u64,
     keepalive: Duration,
+    /// The connection is being closed because nobody used it: what is asked meanwhile goes out on the next.
+    is_retiring: bool,
     /// Failures in a row, and when the next try may be made.
     failures: u32,
     retry_us: u64,
@@ -65,6 +67,12 @@ enum Phase {
     Greeting(usize),
     Up,
     Closing,
+}
+
+struct Question {
+    answer: Rc<Answer>,
+    /// When whoever asked gives up.
+    until_us: u64,
 }
 
 type Answer = Later<Result<Reply, RedisError>>;
@@ -87,7 +95,7 @@ impl Link {
             Some(Ok(Reply::Error(text))) => Err(RedisError::refused(&text)),
             Some(result) => result,
             None => {
-                self.give_up(&answer);
+                self.close_if_overdue();
                 Err(RedisError::TimedOut)
             }
         }
@@ -107,12 +115,14 @@ impl Link {
 
     /// Closes a connection that nobody has used for its keepalive time. Whether the link may be forgotten.
     pub(super) fn is_idle(&self, now_us: u64) -> bool {
-        let state = self.state.borrow();
+        let mut state = self.state.borrow_mut();
         let idle_us = now_us.saturating_sub(state.used_us);
         if !state.awaiting.is_empty() || u128::from(idle_us) < state.keepalive.as_micros() {
             return false;
         }
-        if let Some(closer) = &state.closer {
+        if let (Some(closer), Phase::Up) = (state.closer.clone(), state.phase) {
+            state.phase = Phase::Closing;
+            state.is_retiring = true;
             closer.close();
         }
         state.phase == Phase::Down
@@ -136,12 +146,13 @@ impl Link {
                 state.phase = Phase::Connecting;
                 task::spawn(Rc::clone(self).run(wait));
             }
-            Phase::Closing => return Err(RedisError::Down),
-            Phase::Connecting | Phase::Greeting(_) | Phase::Up => {}
+            Phase::Closing if !state.is_retiring => return Err(RedisError::Down),
+            Phase::Closing | Phase::Connecting | Phase::Greeting(_) | Phase::Up => {}
         }
         push(&mut state.out);
         let answer = Later::new();
-        state.awaiting.push_back(Rc::clone(&answer));
+        let until_us = now_us.saturating_add(wait.as_micros() as u64);
+        state.awaiting.push_back(Question { answer: Rc::clone(&answer), until_us });
         state.used_us = now_us;
         state.keepalive = keepalive;
         drop(state);
@@ -149,24 +160,33 @@ impl Link {
         Ok(answer)
     }
 
-    /// The time of `answer` is up. If it is the oldest, the server has said nothing for that long.
-    fn give_up(&self, answer: &Rc<Answer>) {
+    /// Closes the connection if its oldest question is overdue: the server has said nothing for that long.
+    fn close_if_overdue(&self) {
         let mut state = self.state.borrow_mut();
-        if state.awaiting.front().is_some_and(|oldest| Rc::ptr_eq(oldest, answer)) {
+        let is_overdue = state.awaiting.front().is_some_and(|oldest| oldest.until_us <= monotonic_us());
+        // Connecting has the same time, and ends by itself.
+        if let Some(closer) = state.closer.clone().filter(|_| is_overdue) {
             state.reason.get_or_insert(RedisError::TimedOut);
-            if let Some(closer) = &state.closer {
-                closer.close();
-            }
+            closer.close();
         }
     }
 
-    /// A connection's life.
+    /// A connection's life, and the next one's if something was asked while it retired.
     async fn run(self: Rc<Self>, wait: Duration) {
-        let living = pin!(self.live(wait));
-        let reason = guarded(living).await.unwrap_or_else(|_| {
-            self.cells.panics.add(1);
-            RedisError::Unexpected("a defect")
-        });
+        let reason = loop {
+            let living = pin!(self.live(wait));
+            let reason = guarded(living).await.unwrap_or_else(|_| {
+                self.cells.panics.add(1);
+                RedisError::Unexpected("a defect")
+            });
+            *self.session.borrow_mut() = None;
+            let mut state = self.state.borrow_mut();
+            state.closer = None;
+            if !std::mem::take(&mut state.is_retiring) || state.awaiting.is_empty() {
+                break reason;
+            }
+            state.phase = Phase::Connecting;
+        };
         let mut state = self.state.borrow_mut();
         let reason = state.reason.take().unwrap_or(reason);
         let was_idle = state.phase == Phase::Closing && state.awaiting.is_empty();
@@ -178,15 +198,15 @@ impl Link {
             state.failures = state.failures.saturating_add(1);
         }
         state.phase = Phase::Down;
-        state.closer = None;
         state.out.clear();
         let awaiting = std::mem::take(&mut state.awaiting);
         drop(state);
-        *self.session.borrow_mut() = None;
         if !was_idle {
             tracing::debug!(target = ?self, %reason, "connection to Redis lost");
         }
-        awaiting.into_iter().for_each(|answer| answer.set(Err(reason.clone())));
+        for question in awaiting {
+            question.answer.set(Err(reason.clone()));
+        }
     }
 
     /// Connects, then reads and writes until the connection ends. Why it did.
@@ -271,12 +291,11 @@ impl Link {
                 Ok(_) => {}
                 Err(error) => return RedisError::closed(error),
             }
-            let opened = match &mut *self.session.borrow_mut() {
-                Some(session) => session.open(&wire, &mut plain).map(|()| session.wants_write()),
-                None => {
-                    plain.extend_from_slice(&wire);
-                    Ok(false)
-                }
+            let opened = if let Some(session) = &mut *self.session.borrow_mut() {
+                session.open(&wire, &mut plain).map(|()| session.wants_write())
+            } else {
+                plain.extend_from_slice(&wire);
+                Ok(false)
             };
             wire.clear();
             match opened {
@@ -312,10 +331,10 @@ impl Link {
             self.to_write.raise();
             return Ok(());
         }
-        let answer = state.awaiting.pop_front().ok_or(RedisError::Unexpected("one that nobody asked for"))?;
+        let question = state.awaiting.pop_front().ok_or(RedisError::Unexpected("one that nobody asked for"))?;
         state.failures = 0;
         drop(state);
-        answer.set(Ok(reply));
+        question.answer.set(Ok(reply));
         Ok(())
     }
 
@@ -334,12 +353,11 @@ impl Link {
             if is_closing {
                 return None;
             }
-            let sealed = match &mut *self.session.borrow_mut() {
-                Some(session) => session.seal(&plain, &mut wire),
-                None => {
-                    std::mem::swap(&mut plain, &mut wire);
-                    Ok(())
-                }
+            let sealed = if let Some(session) = &mut *self.session.borrow_mut() {
+                session.seal(&plain, &mut wire)
+            } else {
+                std::mem::swap(&mut plain, &mut wire);
+                Ok(())
             };
             if let Err(error) = sealed {
                 return Some(error);

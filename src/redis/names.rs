@@ -35,13 +35,11 @@ pub(super) async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, 
     }
     let found = poll_fn(|context| {
         let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
-        match answer.found.take() {
-            Some(found) => Poll::Ready(found),
-            None => {
-                answer.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(found) = answer.found.take() {
+            return Poll::Ready(found);
         }
+        answer.waker = Some(context.waker().clone());
+        Poll::Pending
     });
     match found.await {
         Ok(found) if found.is_empty() => Err(RedisError::Name("no address".to_owned())),

@@ -46,9 +46,8 @@ pub fn scan(bytes: &[u8]) -> Result<Scanned, RedisError> {
         let mut lists = 0;
         match rest.first() {
             Some(b'+' | b'-' | b':') => {}
-            Some(b'$') if text == NONE => {}
+            Some(b'$' | b'*') if text == NONE => {}
             Some(b'$') => at += size(text)? + 2,
-            Some(b'*') if text == NONE => {}
             Some(b'*') => lists = size(text)?,
             _ => return Err(MALFORMED),
         }

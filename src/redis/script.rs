@@ -32,15 +32,21 @@ impl Script {
         push_bytes(out, name);
         push_bytes(out, script.as_bytes());
         push_number(out, keys.len() as u64);
-        keys.iter().for_each(|key| push_bytes(out, key));
-        arguments.iter().for_each(|number| push_number(out, *number));
+        for key in keys {
+            push_bytes(out, key);
+        }
+        for number in arguments {
+            push_number(out, *number);
+        }
     }
 }
 
 /// Appends a command of these words.
 pub(super) fn push_command(out: &mut Vec<u8>, words: &[&[u8]]) {
     push_length(out, b'*', words.len());
-    words.iter().for_each(|word| push_bytes(out, word));
+    for word in words {
+        push_bytes(out, word);
+    }
 }
 
 fn push_length(out: &mut Vec<u8>, kind: u8, length: usize) {

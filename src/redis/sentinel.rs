@@ -61,9 +61,8 @@ impl Master {
         };
         let result = client.link(&node).ask(*timeout, *keepalive, push).await;
         let may_ask_again = match &result {
-            Ok(_) => return result,
-            Err(RedisError::Refused(words)) if words.starts_with("READONLY") || words.starts_with("UNBLOCKED") => true,
-            Err(RedisError::Refused(_)) => return result,
+            Err(RedisError::Refused(words)) if words.starts_with("READONLY") => true,
+            Ok(_) | Err(RedisError::Refused(_)) => return result,
             Err(error) => error.is_unsent(),
         };
         // Unless somebody has found another one meanwhile.
@@ -80,7 +79,8 @@ impl Master {
         if is_first {
             let (master, client, deployment) = (Rc::clone(self), Rc::clone(client), deployment.clone());
             task::spawn(async move {
-                let outcome = master.look(&client, &deployment).await;
+                let looked = client.guard(master.look(&client, &deployment)).await;
+                let outcome = looked.unwrap_or(Err(RedisError::Unexpected("a defect")));
                 if let Ok(node) = &outcome {
                     *master.current.borrow_mut() = Some(Arc::clone(node));
                 }

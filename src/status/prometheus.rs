@@ -52,9 +52,7 @@ impl Workers {
     fn sum(&self, counter: impl Fn(&Cells) -> &Counter) -> u64 {
         self.0.iter().map(|cells| counter(cells).value()).fold(0, u64::wrapping_add)
     }
-}
 
-impl Workers {
     /// How long commands to Redis took: buckets of all workers, added up.
     fn encode_redis_seconds(&self, encoder: &mut DescriptorEncoder) -> Result<(), std::fmt::Error> {
         let help = "Seconds from asking Redis to its answer, or to giving up";
@@ -67,7 +65,7 @@ impl Workers {
             buckets.push((*bound_us as f64 / 1e6, count));
         }
         let within: u64 = buckets.iter().map(|(_, count)| *count).fold(0, u64::wrapping_add);
-        buckets.push((f64::MAX, commands.saturating_sub(within)));
+        buckets.push((f64::INFINITY, commands.saturating_sub(within)));
         let seconds = self.sum(|cells| &cells.redis_us) as f64 / 1e6;
         histogram.encode_histogram::<NoLabelSet>(seconds, commands.max(within), &buckets, None)
     }

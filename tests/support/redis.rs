@@ -57,10 +57,9 @@ impl Redis {
     }
 
     fn launch(directory: TempDir, options: Vec<String>, tls_port: Option<u16>) -> Self {
-        let login = match options.iter().position(|option| option == "--requirepass") {
-            Some(at) => vec!["-a".to_owned(), options[at + 1].clone(), "--no-auth-warning".to_owned()],
-            None => Vec::new(),
-        };
+        let mut words = options.iter().skip_while(|option| *option != "--requirepass").skip(1);
+        let login = words.next().map(|password| ["-a", password, "--no-auth-warning"].map(str::to_owned).to_vec());
+        let login = login.unwrap_or_default();
         let port = free_port();
         let child = spawn("redis-server", directory.path(), port, &options);
         let mut redis = Self { child, directory, options, port, tls_port, login };
@@ -184,7 +183,8 @@ impl Sentinel {
         let file = directory.path().join("sentinel.conf");
         let text = format!(
             "port {port}\nrequirepass {password}\nsentinel monitor mymaster 127.0.0.1 {} 1\n\
-             sentinel auth-pass mymaster {masters_password}\nsentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n",
+             sentinel auth-pass mymaster {masters_password}\n\
+             sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 3000\n",
             master.port
         );
         std::fs::write(&file, text).expect("a file can be written");

@@ -175,7 +175,7 @@ impl Shared {
 async fn flush_from_time_to_time(shared: Arc<Shared>, redis: Rc<Client>) {
     let Some(sync) = &shared.sync else { return };
     loop {
-        task::sleep(sync.interval).await;
+        task::sleep(sync.interval.min(SLEEP_MAX)).await;
         let due = sync.due(monotonic_us());
         if due.is_empty() {
             return;
@@ -190,7 +190,7 @@ async fn flush_from_time_to_time(shared: Arc<Shared>, redis: Rc<Client>) {
                     }
                 })
             });
-            race::all(flushes.collect()).await;
+            redis.guard(race::all(flushes.collect())).await;
         }
     }
 }
@@ -311,5 +311,7 @@ const SLIDING_PREFIX: &[u8] = b"plugin-limit-count:";
 const KEY_BYTES: usize = 96;
 /// Flushes on their way at a time; below what a connection takes.
 const FLUSHED_AT_ONCE: usize = 256;
+/// Longer intervals are cut to this; flushing more often than asked does no harm.
+const SLEEP_MAX: Duration = Duration::from_secs(86_400);
 /// Waits are told in hundredths of a second, rounded up.
 const ROUND_MS: u128 = 10;
