@@ -315,6 +315,9 @@ mod tests {
             "services" => (json!({}), "service"),
             "upstreams" => (json!({"nodes": {"a": 1}}), "upstream"),
             "consumers" => (json!({"username": "jack"}), "consumer"),
+            "consumer_groups" => (json!({"plugins": {}}), "consumer_group"),
+            "plugin_configs" => (json!({"plugins": {}}), "plugin_config"),
+            "global_rules" => (json!({"plugins": {}}), "global_rule"),
             _ => (json!({}), "credential"),
         };
         let known = Kind::with_schema_name(common).map(|kind| kind.schema.json["properties"].clone()).unwrap();
@@ -328,7 +331,16 @@ mod tests {
     }
 
     fn any_directory_and_object() -> impl Strategy<Value = (&'static str, Value)> {
-        let directories = ["routes", "services", "upstreams", "consumers", "consumers/bob/credentials"];
+        let directories = [
+            "routes",
+            "services",
+            "upstreams",
+            "consumers",
+            "consumers/bob/credentials",
+            "consumer_groups",
+            "plugin_configs",
+            "global_rules",
+        ];
         prop::sample::select(directories.to_vec()).prop_flat_map(|directory| (Just(directory), any_object(directory)))
     }
 
