@@ -148,7 +148,14 @@ fn from_header_to_consumer(criterion: &mut Criterion) {
     const CONSUMERS: usize = 10_000;
     const TOKENS: usize = 256;
     let limits = Arc::new(Table::new(1024, 0, 0));
-    let site = Site { key: "/apisix/routes/1", consumer: None, meta: None, limits: &limits };
+    let site = Site {
+        key: "/apisix/routes/1",
+        consumer: None,
+        meta: None,
+        metadata: None,
+        paces: &Arc::default(),
+        limits: &limits,
+    };
     let plugin = (ringgate::plugin::registry::find("jwt-auth").unwrap().build)(&json!({}), &site).unwrap();
     let mut local = Local::default();
     let mut group = criterion.benchmark_group("auth");

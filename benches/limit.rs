@@ -190,7 +190,14 @@ fn plugin(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("limit");
     let table = Arc::new(Table::new(2 * KEYS, 0, 0));
     let build = |configuration: &Value| {
-        let site = Site { key: "/apisix/routes/1", consumer: None, meta: None, limits: &table };
+        let site = Site {
+            key: "/apisix/routes/1",
+            consumer: None,
+            meta: None,
+            metadata: None,
+            paces: &Arc::default(),
+            limits: &table,
+        };
         (registry::find("limit-count").unwrap().build)(configuration, &site).unwrap()
     };
     let mut by_name = Vec::new();

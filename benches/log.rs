@@ -57,6 +57,7 @@ fn record() -> Record<'static> {
         route_id: b"jwt-route",
         service_id: b"",
         consumer: b"jack",
+        rate_limiting_info: b"",
     }
 }
 

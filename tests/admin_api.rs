@@ -475,7 +475,7 @@ fn it_says_what_it_can_do() {
     let gateway = Gateway::start();
     assert_eq!(
         gateway.admin("GET", "plugins/list", &Value::Null),
-        (200, json!(["jwt-auth", "limit-count", "public-api"]))
+        (200, json!(["jwt-auth", "limit-count", "limit-req", "public-api"]))
     );
     let (status, schema) = gateway.admin("GET", "plugins/jwt-auth?schema_type=consumer", &Value::Null);
     assert_eq!((status, &schema["properties"]["key"]["type"]), (200, &json!("string")));

@@ -42,7 +42,14 @@ fn nothing_is_allocated_per_request() {
         ("no base64url", json!({}), get("/").field("Authorization", "@.@.@")),
     ];
     for (name, configuration, request) in cases {
-        let site = Site { key: "/apisix/routes/1", consumer: None, meta: None, limits: &limits };
+        let site = Site {
+            key: "/apisix/routes/1",
+            consumer: None,
+            meta: None,
+            metadata: None,
+            paces: &Arc::default(),
+            limits: &limits,
+        };
         let plugin = (jwt_auth.build)(&configuration, &site).unwrap();
         let (mut edits, mut scratch, mut local) = (Edits::default(), Scratch::default(), Local::default());
         let mut run = || {

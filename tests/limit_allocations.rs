@@ -34,7 +34,14 @@ fn nothing_is_allocated_for_a_known_key() {
         ),
         ("used up", json!({"count": 1, "time_window": 60, "key": "y", "key_type": "constant", "rejected_msg": "no"})),
     ] {
-        let site = Site { key: "/apisix/routes/1", consumer: None, meta: None, limits: &table };
+        let site = Site {
+            key: "/apisix/routes/1",
+            consumer: None,
+            meta: None,
+            metadata: None,
+            paces: &Arc::default(),
+            limits: &table,
+        };
         let plugin = (registry::find("limit-count").unwrap().build)(&configuration, &site).unwrap();
         let mut ask = || {
             edits.clear();

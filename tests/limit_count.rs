@@ -229,7 +229,7 @@ fn what_cannot_be_is_refused() {
     assert_eq!(told("/one"), "6", "a group's sole user can be edited, and goes on counting");
 }
 
-/// What did not come through the Admin API: groups of consumers, a global rule, and a policy that it would have refused.
+/// What did not come through the Admin API, with a policy that it would have refused.
 #[test]
 fn limits_that_were_stored_otherwise_work_or_fail_closed() {
     let limit = |count: u64| json!({"limit-count": {"count": count, "time_window": 600, "rejected_code": 429}});
@@ -264,6 +264,42 @@ fn limits_that_were_stored_otherwise_work_or_fail_closed() {
     assert_eq!(statuses, [404, 404, 404, 404, 404, 503], "four were used before; requests without a route count");
 }
 
+/// spec/limit-count §2.1: names for all configurations, which those of one outrank; a change is live at once and resets
+/// no counter.
+#[test]
+fn plugin_metadata_names_the_headers() {
+    let bench = Bench::start(2, &[]);
+    let limit = |more: Value| {
+        let mut limit = json!({"count": 9, "time_window": 600, "key": "all", "key_type": "constant"});
+        limit.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"limit-count": limit})
+    };
+    bench.route("r", &limit(json!({})));
+    bench.route("own", &limit(json!({"limit_header": "X-Own"})));
+    let rules = json!([{"count": 9, "time_window": 600, "key": "$uri", "header_prefix": "a"}]);
+    bench.route("rules", &json!({"limit-count": {"rules": rules}}));
+    let told = |target: &str, name: &str| bench.ask(target, &[]).field(name).map(str::to_owned);
+    assert_eq!(told("/r", "x-ratelimit-remaining").as_deref(), Some("8"));
+    assert_eq!(told("/rules", "x-a-ratelimit-remaining").as_deref(), Some("8"));
+
+    let names = json!({"limit_header": "X-My-Limit", "remaining_header": "X-My-RateLimit-Rest"});
+    bench.gateway.put("plugin_metadata/limit-count", &names);
+    let answer = bench.ask("/r", &[]);
+    assert_eq!([answer.field("x-my-limit"), answer.field("x-my-ratelimit-rest")], [Some("9"), Some("7")]);
+    assert_eq!([answer.field("x-ratelimit-limit"), answer.field("x-ratelimit-remaining")], [None; 2]);
+    assert!(answer.field("x-ratelimit-reset").is_some(), "what it does not name stays as it was");
+    let answer = bench.ask("/own", &[]);
+    assert_eq!([answer.field("x-own"), answer.field("x-my-limit")], [Some("9"), None]);
+    assert_eq!(told("/rules", "x-my-a-ratelimit-rest").as_deref(), Some("7"));
+
+    let (status, _) =
+        bench.gateway.admin("PUT", "plugin_metadata/limit-count", &json!({"limit_header": "Content-Length"}));
+    assert_eq!(status, 400);
+    assert_eq!(told("/r", "x-my-ratelimit-rest").as_deref(), Some("6"));
+    assert_eq!(bench.gateway.admin("DELETE", "plugin_metadata/limit-count", &Value::Null).0, 200);
+    assert_eq!(told("/r", "x-ratelimit-remaining").as_deref(), Some("5"));
+}
+
 #[test]
 fn operators_see_what_is_counted() {
     let bench = Bench::start(2, &[]);
@@ -275,6 +311,67 @@ fn operators_see_what_is_counted() {
     assert!((bench.gateway.metric("ringgate_limit_rejections_total") - 2.0).abs() < f64::EPSILON);
     bench.ask("/r", &[]);
     assert!(bench.gateway.output().contains("counted by remote_addr"), "{}", bench.gateway.output());
+}
+
+#[test]
+fn rejections_are_told_by_route_and_consumer() {
+    let bench = Bench::start(2, &[]);
+    bench.jack(&json!({}));
+    let limit = json!({"count": 1, "time_window": 600, "key": "consumer_name"});
+    bench.route("r", &json!({"jwt-auth": {}, "limit-count": limit}));
+    bench.route("open", &json!({"limit-count": {"count": 2, "time_window": 600}}));
+    let jacks = jacks();
+    assert_eq!(statuses(&bench, "/r", &[("Authorization", &jacks)], 4), [200, 503, 503, 503]);
+    assert_eq!(statuses(&bench, "/open", &[], 3), [200, 200, 503]);
+    bench.gateway.put("global_rules/g", &json!({"plugins": {"limit-count": {"count": 1, "time_window": 600}}}));
+    assert_eq!(statuses(&bench, "/nowhere", &[], 2), [404, 503]);
+    for (route, consumer, count) in [("r", "jack", 3.0), ("open", "", 1.0), ("", "", 1.0)] {
+        let series = format!("ringgate_limit_rejected_requests_total{{route=\"{route}\",consumer=\"{consumer}\"}}");
+        let told = || Some(bench.gateway.metric(&series)).filter(|told| (told - count).abs() < f64::EPSILON);
+        support::wait_for(&series, told);
+    }
+}
+
+/// spec/limit-count §7.4.
+#[test]
+fn the_access_log_tells_what_a_limit_said() {
+    let http = "    access_log_format: '$uri $rate_limiting_info'\n    access_log_format_escape: none\n";
+    let gateway = Gateway::with(&Setup { workers: 1, http, ..Setup::default() });
+    let bench = Bench { origin: Origin::start(), gateway };
+    let limit = |more: Value| {
+        let mut limit = json!({"count": 2, "time_window": 10, "key": "host"});
+        limit.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"limit-count": limit})
+    };
+    bench.route("r", &limit(json!({})));
+    bench.route("group", &limit(json!({"group": "g:1"})));
+    bench.route("constant", &limit(json!({"key": "a \"b\"", "key_type": "constant"})));
+    bench.route("none", &json!({}));
+    for target in ["/r", "/r", "/r", "/group", "/constant", "/none"] {
+        bench.ask(target, &[]);
+    }
+    let lines = support::wait_for("lines of the access log", || {
+        let text = bench.gateway.access_log();
+        (text.lines().count() >= 6).then_some(text)
+    });
+    let told: Vec<(&str, Value)> = lines
+        .lines()
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(uri, info)| (uri, serde_json::from_str(info).unwrap_or_default()))
+        .collect();
+    let numbers = |info: &Value| {
+        ["limit", "remaining", "reset"].map(|name| info[format!("rate_limiting_{name}")].as_u64().unwrap())
+    };
+    for (line, remaining) in told.iter().zip([1, 0, 0]) {
+        let [limit, left, reset] = numbers(&line.1);
+        assert_eq!((line.0, limit, left), ("/r", 2, remaining), "{lines}");
+        assert!((9..=10).contains(&reset), "{lines}");
+        let key = line.1["rate_limiting_key"].as_str().unwrap();
+        assert!(key.starts_with("/apisix/routes/r:") && key.ends_with(":test"), "{key}");
+    }
+    assert_eq!(told[3].1["rate_limiting_key"], "g:1:test");
+    assert!(told[4].1["rate_limiting_key"].as_str().unwrap().ends_with(":a \"b\""), "{lines}");
+    assert_eq!(told[5], ("/none", Value::Null));
 }
 
 /// A gateway in front of an origin.

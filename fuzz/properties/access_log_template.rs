@@ -29,6 +29,7 @@ pub(crate) fn holds(input: &[u8]) {
         route_id: text,
         service_id: text,
         consumer: text,
+        rate_limiting_info: text,
     };
 
     // Each unknown variable is named once, and is one that a template can name.

@@ -41,6 +41,11 @@ impl Answer {
         Self::new(StatusCode::BAD_REQUEST, JSON, text.to_owned())
     }
 
+    /// 200 with bare text; still called JSON, as the original does.
+    pub(super) fn text(text: &str) -> Self {
+        Self::new(StatusCode::OK, JSON, text.to_owned())
+    }
+
     /// What a read, a change or a deletion of nothing gets.
     pub(super) fn key_not_found() -> Self {
         Self::json(StatusCode::NOT_FOUND, json!({"message": "Key not found"}))

@@ -1,22 +1,32 @@
 //! What the gateway can do: plugins and schemas (spec/admin-api §2.1).
 
+use super::AdminState;
 use super::answer::Answer;
 use super::query::Query;
 use super::target::Inspect;
+use super::validate;
 use crate::plugin::{PluginType, Side, registry};
 use crate::resource::{Kind, plugins};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 /// The answer to one of those calls.
-pub(super) fn answer(what: &Inspect, query: &Query, body: Option<&Value>) -> Result<Answer, Answer> {
+pub(super) fn answer(
+    what: &Inspect,
+    query: &Query,
+    body: Option<&Value>,
+    state: &AdminState,
+) -> Result<Answer, Answer> {
     match what {
         Inspect::PluginNames => plugin_names(query),
         Inspect::Plugins if query.first("all") == Some("true") => Ok(all_plugins()),
         Inspect::Plugins => Err(no_plugin()),
         Inspect::Plugin(name) => Ok(plugin(name, query).unwrap_or_else(|refusal| refusal).versioned()),
         Inspect::Schema(name) => Ok(schema(name).unwrap_or_else(|refusal| refusal).versioned()),
-        Inspect::Validate(directory) => validate(directory, body),
+        Inspect::Validate(directory) => validate_schema(directory, body),
+        Inspect::ValidateAll => validate::answer(state, body),
+        // Plugins are built in: there is nothing to load again.
+        Inspect::Reload => Ok(Answer::text("done")),
     }
 }
 
@@ -54,6 +64,9 @@ fn all_plugins() -> Answer {
             about.insert("type".to_owned(), "auth".into());
             about.insert("consumer_schema".to_owned(), consumer_schema);
         }
+        if let Some(metadata) = plugins::metadata_document(plugin.name) {
+            about.insert("metadata_schema".to_owned(), metadata.json.clone());
+        }
         (plugin.name.to_owned(), Value::Object(about))
     };
     let all: Map<String, Value> = registry::PLUGINS.iter().map(described).collect();
@@ -70,7 +83,7 @@ fn schema(name: &str) -> Result<Answer, Answer> {
     }
 }
 
-fn validate(directory: &str, body: Option<&Value>) -> Result<Answer, Answer> {
+fn validate_schema(directory: &str, body: Option<&Value>) -> Result<Answer, Answer> {
     let kind = Kind::in_directory(directory)
         .ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, format!("Unsupported resource type: {directory}")))?;
     let body = body.ok_or_else(|| Answer::bad_request("missing configurations"))?;

@@ -16,6 +16,7 @@ mod serve;
 mod target;
 #[cfg(test)]
 mod tests;
+mod validate;
 mod write;
 
 pub use body::parse as parse_body;
@@ -127,7 +128,7 @@ impl Admin {
         };
         let ttl_s = query.ttl_s()?;
         let answer = match target {
-            Target::Inspect(what) => return inspect::answer(&what, &query, body.as_ref()),
+            Target::Inspect(what) => return inspect::answer(&what, &query, body.as_ref(), &self.state),
             Target::Resource(place) if parts.method == Method::GET => self.read(&place, &query).await,
             Target::Resource(place) => match Change::of(&parts.method, &place, body, query.force()) {
                 Ok(change) => Ok(self.write(place, change, ttl_s, &parts.method, caller).await),

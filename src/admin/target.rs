@@ -40,6 +40,10 @@ pub(super) enum Inspect {
     Schema(String),
     /// `POST schema/validate/{resource}`.
     Validate(String),
+    /// `POST configs/validate`.
+    ValidateAll,
+    /// `PUT plugins/reload`.
+    Reload,
 }
 
 /// The decoded segments below the API's root; `None` for a path outside it. A slash at the end says nothing.
@@ -65,6 +69,9 @@ impl Target {
         match (first.as_str(), second) {
             ("plugins" | "schema", second) => {
                 Inspect::find(method, &first, second.as_deref(), segments.next()).map(Self::Inspect)
+            }
+            ("configs", Some(second)) if second == "validate" && *method == Method::POST => {
+                Ok(Self::Inspect(Inspect::ValidateAll))
             }
             ("stream_routes", _) => {
                 Err(Answer::bad_request("stream mode is disabled, can not add stream routes").versioned())
@@ -116,7 +123,7 @@ impl Place {
     pub(super) fn key(&self, prefix: &str, id: &str) -> Option<String> {
         let is_name = match self.kind.naming {
             Naming::Username => consumer::is_username(id),
-            Naming::Id | Naming::BelowConsumer => Id::is_valid(id),
+            Naming::Id | Naming::BelowConsumer | Naming::Plugin => Id::is_valid(id),
         };
         let has_parent = self.parent.as_deref().is_none_or(consumer::is_username);
         (is_name && has_parent).then(|| self.kind.key(prefix, self.parent.as_deref(), id))
@@ -127,6 +134,11 @@ impl Inspect {
     fn find(method: &Method, first: &str, second: Option<&str>, third: Option<String>) -> Result<Self, Answer> {
         match (method, first, second, third) {
             (&Method::POST, "schema", Some("validate"), Some(resource)) => Ok(Self::Validate(resource)),
+            (&Method::PUT, "plugins", Some("reload"), None) => Ok(Self::Reload),
+            (method, "plugins", Some("reload"), None) => {
+                let text = format!("please use PUT method to reload the plugins, {method} method is not allowed.");
+                Err(Answer::error(StatusCode::METHOD_NOT_ALLOWED, text))
+            }
             (&Method::GET, "plugins", Some("list"), None) => Ok(Self::PluginNames),
             (&Method::GET, "plugins", None, None) => Ok(Self::Plugins),
             (&Method::GET, "plugins", Some(name), None) => Ok(Self::Plugin(name.to_owned())),

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 mod access;
+mod plugin_holders;
 mod resources;
 mod wire;
 

@@ -204,6 +204,7 @@ impl Planner<'_> {
     fn settle_id(&self, object: &mut Map<String, Value>) -> Result<(), String> {
         let word = self.subject.kind.word;
         match (self.subject.id, object.get("id")) {
+            (None, None) if self.subject.kind.naming == Naming::Plugin => Err("missing plugin name".to_owned()),
             (None, None) => Err(format!("missing {word} id")),
             (None, Some(_)) => Ok(()),
             (Some(id), Some(own)) if Id::of(own).is_none_or(|own| own.0 != id) => Err(format!("wrong {word} id")),
@@ -323,6 +324,9 @@ mod tests {
             "services" => (json!({}), "service"),
             "upstreams" => (json!({"nodes": {"a": 1}}), "upstream"),
             "consumers" => (json!({"username": "jack"}), "consumer"),
+            "consumer_groups" => (json!({"plugins": {}}), "consumer_group"),
+            "plugin_configs" => (json!({"plugins": {}}), "plugin_config"),
+            "global_rules" => (json!({"plugins": {}}), "global_rule"),
             _ => (json!({}), "credential"),
         };
         let known = Kind::with_schema_name(common).map(|kind| kind.schema.json["properties"].clone()).unwrap();
@@ -336,7 +340,16 @@ mod tests {
     }
 
     fn any_directory_and_object() -> impl Strategy<Value = (&'static str, Value)> {
-        let directories = ["routes", "services", "upstreams", "consumers", "consumers/bob/credentials"];
+        let directories = [
+            "routes",
+            "services",
+            "upstreams",
+            "consumers",
+            "consumers/bob/credentials",
+            "consumer_groups",
+            "plugin_configs",
+            "global_rules",
+        ];
         prop::sample::select(directories.to_vec()).prop_flat_map(|directory| (Just(directory), any_object(directory)))
     }
 

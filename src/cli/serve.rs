@@ -78,7 +78,10 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
     let sealing = store.tally();
     let (feed, mailboxes) = Feed::new(plan.workers)?;
     let bells = feed.bells()?;
-    let settings = Arc::new(config.settings());
+    let mut settings = config.settings();
+    let (log_format, _) = log::Format::compile(&config.access_log.format, config.access_log.escape);
+    settings.limit_count.tells_log = log_format.names(log::variable::Variable::RateLimitingInfo);
+    let settings = Arc::new(settings);
     let plugin_rules = config.plugin_rules;
     let (results, resolutions) = mpsc::unbounded_channel();
     let resolver = Resolver::start(config.resolver.clone(), results)
@@ -89,7 +92,9 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
     let control = Control::start(Arc::new(store), feed, compiler, Some(resolver), resolutions).await?;
     let (sink, writers) = start_log(&config.access_log, &plan.prefix, plan.workers)?;
 
-    let cells: Vec<Arc<Cells>> = (0..plan.workers).map(|_| Arc::default()).collect();
+    let rejections = Arc::default();
+    let of_worker = |_| Arc::new(Cells { rejections: Arc::clone(&rejections), ..Cells::default() });
+    let cells: Vec<Arc<Cells>> = (0..plan.workers).map(of_worker).collect();
     let stop = Arc::new(AtomicBool::new(false));
     let (report, mut ends) = mpsc::unbounded_channel();
     let cores = Cores::of_this_process();

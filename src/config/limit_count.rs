@@ -12,6 +12,7 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Fault> {
             .count("windows_max", WINDOWS_LEAST, WINDOWS_MOST)?
             .map_or(default.windows_max, |windows| windows as usize),
         retry_after: section.switch("retry_after")?,
+        ..Settings::default()
     })
 }
 

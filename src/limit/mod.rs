@@ -12,6 +12,7 @@ pub mod content;
 pub mod digest;
 pub mod fixed_window;
 pub mod local;
+pub mod pace;
 pub mod quota;
 mod shard;
 pub mod sliding_window;
@@ -33,10 +34,12 @@ pub struct Settings {
     pub windows_max: usize,
     /// `retry_after`: rejections say `Retry-After`, which APISIX does not. False.
     pub retry_after: bool,
+    /// The access log's format names `rate_limiting_info`. False.
+    pub tells_log: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { windows_max: 1 << 20, retry_after: false }
+        Self { windows_max: 1 << 20, retry_after: false, tells_log: false }
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn decode<'a, 'b: 'a>(bytes: &mut &'b [u8], tries: &'a mut Vec<Try>) 
         let us = u64::from_le_bytes(take(bytes)?);
         tries.push(Try { address, status, us });
     }
-    let [method, target, host, upstream_host, referer, user_agent, route_id, service_id, consumer] = texts;
+    let [method, target, host, upstream_host, referer, user_agent, route_id, service_id, consumer, info] = texts;
     Some(Record {
         unix_us,
         request_us,
@@ -92,6 +92,7 @@ pub(super) fn decode<'a, 'b: 'a>(bytes: &mut &'b [u8], tries: &'a mut Vec<Try>) 
         route_id,
         service_id,
         consumer,
+        rate_limiting_info: info,
     })
 }
 
@@ -107,6 +108,7 @@ fn texts<'a>(record: &Record<'a>) -> [&'a [u8]; TEXTS] {
         record.route_id,
         record.service_id,
         record.consumer,
+        record.rate_limiting_info,
     ]
 }
 
@@ -141,7 +143,7 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
 }
 
 /// Text fields of a record.
-const TEXTS: usize = 9;
+const TEXTS: usize = 10;
 /// Tries that are logged; a proxy gives up long before.
 const TRIES_MAX: usize = u8::MAX as usize;
 /// The fixed-width part: three 64-bit numbers, an IPv6 address with tag and port, version, status, count of tries.

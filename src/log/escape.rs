@@ -34,7 +34,7 @@ impl Escape {
     }
 
     /// Appends `value`, escaped.
-    pub(super) fn push(self, out: &mut Vec<u8>, value: &[u8]) {
+    pub fn push(self, out: &mut Vec<u8>, value: &[u8]) {
         match self {
             Self::Default => push_default(out, value),
             Self::Json => push_json(out, value),

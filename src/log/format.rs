@@ -4,6 +4,7 @@ use super::escape::Escape;
 use super::json_lines;
 use super::record::Record;
 use super::template::Template;
+use super::variable::Variable;
 
 /// A compiled access-log format.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,11 @@ impl Format {
         }
         let (template, unknown) = Template::compile(text, escape);
         (Self(Kind::Template(template)), unknown)
+    }
+
+    /// Whether lines show `variable`; those of the preset `json` show no more than it names itself.
+    pub fn names(&self, variable: Variable) -> bool {
+        matches!(&self.0, Kind::Template(template) if template.names(variable))
     }
 
     /// Appends the line for `record`, with its line feed. `request_id` is hexadecimal.

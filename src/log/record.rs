@@ -37,6 +37,8 @@ pub struct Record<'a> {
     pub service_id: &'a [u8],
     /// Consumer username, or empty.
     pub consumer: &'a [u8],
+    /// What the last limit that was charged said, as JSON; empty if there was none, or if nobody wants to know.
+    pub rate_limiting_info: &'a [u8],
 }
 
 /// One try at an upstream node.

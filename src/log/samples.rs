@@ -24,6 +24,7 @@ pub(crate) fn proxied() -> Record<'static> {
         route_id: b"jwt-route",
         service_id: b"",
         consumer: b"jack",
+        rate_limiting_info: br#"{"rate_limiting_limit":2}"#,
     }
 }
 
@@ -46,6 +47,7 @@ pub(crate) fn unread() -> Record<'static> {
         route_id: b"",
         service_id: b"",
         consumer: b"",
+        rate_limiting_info: b"",
     }
 }
 
@@ -84,6 +86,7 @@ impl Owned {
             route_id: &self.texts[6],
             service_id: &self.texts[7],
             consumer: &self.texts[8],
+            rate_limiting_info: &self.texts[9],
         }
     }
 }
@@ -96,7 +99,7 @@ pub(crate) fn any() -> impl Strategy<Value = Owned> {
     (
         arbitrary::<(u64, u64, u64, u16, u8)>(),
         arbitrary::<SocketAddr>(),
-        prop::collection::vec(text, 9),
+        prop::collection::vec(text, 10),
         prop::collection::vec(attempt.prop_map(plain), 0..4),
     )
         .prop_map(|(numbers, client, texts, tries)| Owned { numbers, client: without_scope(client), texts, tries })

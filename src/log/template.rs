@@ -49,6 +49,11 @@ impl Template {
         (Self { segments, escape }, unknown)
     }
 
+    /// Whether `variable` is shown.
+    pub(super) fn names(&self, variable: Variable) -> bool {
+        self.segments.contains(&Segment::Known(variable))
+    }
+
     /// Appends the line for `record`, without a line feed.
     pub(super) fn push(&self, out: &mut Vec<u8>, record: &Record<'_>, request_id: &[u8; 32]) {
         for segment in &self.segments {

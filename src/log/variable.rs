@@ -67,6 +67,8 @@ pub enum Variable {
     ServiceId,
     /// `consumer_name`.
     ConsumerName,
+    /// `rate_limiting_info`: what the last limit that was charged said, as JSON (spec/limit-count §7.4).
+    RateLimitingInfo,
 }
 
 impl Variable {
@@ -109,6 +111,7 @@ impl Variable {
             Self::RouteId => escape.push_or_absent(out, record.route_id),
             Self::ServiceId => escape.push_or_absent(out, record.service_id),
             Self::ConsumerName => escape.push_or_absent(out, record.consumer),
+            Self::RateLimitingInfo => escape.push_or_absent(out, record.rate_limiting_info),
         }
     }
 }
@@ -180,6 +183,7 @@ const NAMES: &[(&str, Variable)] = &[
     ("http_user_agent", Variable::HttpUserAgent),
     ("msec", Variable::Msec),
     ("query_string", Variable::Args),
+    ("rate_limiting_info", Variable::RateLimitingInfo),
     ("remote_addr", Variable::RemoteAddr),
     ("remote_port", Variable::RemotePort),
     ("remote_user", Variable::RemoteUser),
@@ -227,6 +231,7 @@ mod tests {
             ("http_user_agent", r"curl/8.5.0 \x22x\x22"),
             ("msec", "1795437647.123"),
             ("query_string", "a=1"),
+            ("rate_limiting_info", r"{\x22rate_limiting_limit\x22:2}"),
             ("remote_addr", "10.0.0.7"),
             ("remote_port", "50123"),
             ("remote_user", "-"),

@@ -1,6 +1,11 @@
 //! Counters of the data side: one set of cells per worker, written by it alone, summed by whoever asks.
 
+mod rejections;
+
+pub use rejections::{KnownRejections, LABEL_SETS_MAX, Rejections};
+
 use crate::auth::jwt::failure::Reason;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A counter with one writer: no locked instruction, any reader.
@@ -60,6 +65,8 @@ pub struct Cells {
     pub limit_rejections: Counter,
     /// Windows that lost their count before their time, for lack of room.
     pub limit_evictions: Counter,
+    /// Requests that limits rejected, by route and consumer; the whole process's.
+    pub rejections: Arc<Rejections>,
     /// Commands sent to Redis, answered or not.
     pub redis_commands: Counter,
     /// Those that failed.

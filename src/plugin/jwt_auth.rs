@@ -38,6 +38,7 @@ pub static TYPE: PluginType = PluginType {
         complete: credential::complete,
         build_credential: credential::build,
     }),
+    metadata: None,
     check,
     build: |configuration, _site| build(configuration),
 };

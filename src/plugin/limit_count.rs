@@ -11,13 +11,15 @@ mod check;
 mod deployment;
 mod headers;
 mod identity;
+mod info;
 mod remote;
 mod rule;
 mod sync;
 
 pub use check::{group, may_share};
+pub(super) use rule::{Found, Source, source};
 
-use super::{Answer, Context, Phase, Plugin, PluginType, Site, Verdict};
+use super::{Answer, Context, MetadataType, Phase, Plugin, PluginType, Site, Verdict};
 use crate::base::bytes::push_decimal;
 use crate::http::answer::page;
 use crate::http::request::Request;
@@ -37,6 +39,10 @@ pub static TYPE: PluginType = PluginType {
     schema: include_str!("limit_count/schema.json"),
     encrypted_fields: &["redis_password", "sentinel_password"],
     auth: None,
+    metadata: Some(MetadataType {
+        schema: include_str!("limit_count/metadata.json"),
+        check: |metadata| headers::Headers::new(metadata, None, None).map(drop),
+    }),
     check: check::check,
     build,
 };
@@ -60,7 +66,7 @@ fn build(configuration: &Value, site: &Site<'_>) -> Result<Arc<dyn Plugin>, Stri
     }))
 }
 
-fn switch(configuration: &Value, name: &str, default: bool) -> bool {
+pub(super) fn switch(configuration: &Value, name: &str, default: bool) -> bool {
     configuration.get(name).and_then(Value::as_bool).unwrap_or(default)
 }
 
@@ -123,7 +129,7 @@ impl LimitCount {
     fn charge(&self, rule: &Rule, asked: &Asked, key: &[u8], context: &mut Context<'_>) -> Verdict {
         let Asked { quota, fell_back } = asked;
         if *fell_back {
-            tell_of_fall_back(context);
+            tell_of_fall_back(NAME, context);
         }
         let at = self.table.moment(context.now.monotonic_us);
         let limits = &mut *context.limits;
@@ -134,10 +140,15 @@ impl LimitCount {
         if self.shows_quota {
             rule.headers.set(&mut context.edits.response_fields, quota.limit, &charge);
         }
+        if limits.settings().tells_log {
+            let key = rule.only.as_ref().map_or(key, |(key, _)| key);
+            let key = key.get(rule.hidden..).unwrap_or_default();
+            info::write(&mut context.edits.limited.info, key, quota.limit, &charge);
+        }
         if charge.is_admitted {
             return Verdict::Continue;
         }
-        say_when_to_retry(&charge, context);
+        note_rejection(&charge, context);
         Verdict::Respond(Arc::clone(&self.rejection))
     }
 }
@@ -158,8 +169,9 @@ impl Plugin for LimitCount {
     }
 }
 
-/// Tells a rejected client when to come again, where the gateway is to.
-fn say_when_to_retry(charge: &Charge, context: &mut Context<'_>) {
+/// Notes that a limit rejects the request, and tells the client when to come again, where the gateway is to.
+fn note_rejection(charge: &Charge, context: &mut Context<'_>) {
+    context.edits.limited.is_rejected = true;
     if context.limits.settings().retry_after {
         let seconds = charge.reset_ms.div_ceil(1000);
         context.edits.response_fields.set(b"Retry-After", |out| push_decimal(out, seconds));
@@ -167,7 +179,7 @@ fn say_when_to_retry(charge: &Charge, context: &mut Context<'_>) {
 }
 
 /// What a client gets that has used up its limit. A message is told as JSON; else there is nothing to tell.
-fn rejection(configuration: &Value) -> Answer {
+pub(super) fn rejection(configuration: &Value) -> Answer {
     let status = configuration.get("rejected_code").and_then(Value::as_f64).map_or(503, |code| code as u16);
     let message = configuration.get("rejected_msg").and_then(Value::as_str);
     // These two have no body, whatever their answer says (RFC 9110 §6.4.1).
@@ -181,10 +193,10 @@ fn rejection(configuration: &Value) -> Answer {
 
 /// Says that clients are told apart by address, because what the key names was not there.
 #[cold]
-fn tell_of_fall_back(context: &mut Context<'_>) {
+pub(super) fn tell_of_fall_back(plugin: &'static str, context: &mut Context<'_>) {
     if let Some(left_out) = context.limits.log.admit() {
         let route = context.route.map(|route| &*route.id);
-        tracing::warn!(route, left_out, "limit-count: nothing of the key was there, counted by remote_addr");
+        tracing::warn!(plugin, route, left_out, "nothing of the key was there, counted by remote_addr");
     }
 }
 

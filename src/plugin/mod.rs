@@ -19,6 +19,7 @@ pub mod chain;
 pub mod filter;
 pub mod jwt_auth;
 pub mod limit_count;
+pub mod limit_req;
 pub mod meta;
 pub mod public_api;
 pub mod registry;
@@ -135,6 +136,17 @@ pub struct Edits {
     pub cookie: Option<Vec<u8>>,
     /// Fields of the response to the client, whoever makes it.
     pub response_fields: ResponseFields,
+    /// What limits have said of the request.
+    pub limited: Limited,
+}
+
+/// What limits say of a request, for metrics and the log.
+#[derive(Debug, Default)]
+pub struct Limited {
+    /// One of them rejected it.
+    pub is_rejected: bool,
+    /// The log's `rate_limiting_info`, as JSON; only where the log's format names it.
+    pub info: Vec<u8>,
 }
 
 impl Edits {
@@ -144,6 +156,8 @@ impl Edits {
         self.query = None;
         self.cookie = None;
         self.response_fields.clear();
+        self.limited.is_rejected = false;
+        self.limited.info.clear();
     }
 }
 
@@ -180,6 +194,8 @@ pub struct PluginType {
     pub encrypted_fields: &'static [&'static str],
     /// Set for authentication plugins.
     pub auth: Option<AuthType>,
+    /// Set for plugins that take metadata.
+    pub metadata: Option<MetadataType>,
     /// Checks beyond the schema; the text follows APISIX's vocabulary.
     pub check: fn(&Value, Side) -> Result<(), String>,
     /// Builds the route side. The configuration has passed schema and check, and comes without `_meta`.
@@ -198,8 +214,20 @@ pub struct Site<'a> {
     pub consumer: Option<&'a str>,
     /// The configuration's `_meta`, if any.
     pub meta: Option<&'a Value>,
+    /// What `plugin_metadata` holds for the plugin now.
+    pub metadata: Option<&'a Value>,
+    /// When whose turn is, for all limits by rate.
+    pub paces: &'a Arc<crate::limit::pace::Paces>,
     /// The windows of all limits.
     pub limits: &'a Arc<crate::limit::Table>,
+}
+
+/// What one plugin takes as `plugin_metadata`: it holds for all its configurations, and a change of it rebuilds them.
+pub struct MetadataType {
+    /// JSON schema.
+    pub schema: &'static str,
+    /// Checks beyond the schema.
+    pub check: fn(&Value) -> Result<(), String>,
 }
 
 /// The consumer side of an authentication plugin.

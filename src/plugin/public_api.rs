@@ -22,6 +22,7 @@ pub static TYPE: PluginType = PluginType {
     schema: include_str!("public_api/schema.json"),
     encrypted_fields: &[],
     auth: None,
+    metadata: None,
     check: |_, _| Ok(()),
     build: |configuration, _site| Ok(Arc::new(PublicApi::new(configuration))),
 };

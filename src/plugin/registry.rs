@@ -1,9 +1,9 @@
 //! Every plugin ringgate has, highest priority first.
 
-use super::{PluginType, jwt_auth, limit_count, public_api};
+use super::{PluginType, jwt_auth, limit_count, limit_req, public_api};
 
 /// All plugin types, highest priority first.
-pub static PLUGINS: &[&PluginType] = &[&jwt_auth::TYPE, &limit_count::TYPE, &public_api::TYPE];
+pub static PLUGINS: &[&PluginType] = &[&jwt_auth::TYPE, &limit_count::TYPE, &limit_req::TYPE, &public_api::TYPE];
 
 /// The plugin called `name`.
 pub fn find(name: &str) -> Option<&'static PluginType> {

@@ -289,8 +289,11 @@ async fn linger(state: &State, conn: &mut Conn) {
     state.buffers.give(buffer);
 }
 
-/// Leaves the request's record, if there is a log, then moves the next request's bytes to the front.
+/// Counts a rejection, leaves the request's record, if there is a log, then moves the next request's bytes to the front.
 fn log(state: &State, exchange: &Exchange, buffer: &mut Vec<u8>, client: Client) {
+    if exchange.edits.limited.is_rejected {
+        state.rejections.borrow_mut().count(&exchange.route_id, consumer(exchange));
+    }
     let mut log = state.log.borrow_mut();
     if log.is_on() {
         log.push(&record(exchange, buffer, client));
@@ -326,8 +329,13 @@ fn record<'a>(exchange: &'a Exchange, buffer: &'a [u8], client: Client) -> Recor
         tries: &exchange.tries,
         route_id: &exchange.route_id,
         service_id: &exchange.service_id,
-        consumer: exchange.identity.as_ref().map_or(b"", |identity| identity.username.as_bytes()),
+        consumer: consumer(exchange),
+        rate_limiting_info: &exchange.edits.limited.info,
     }
+}
+
+fn consumer(exchange: &Exchange) -> &[u8] {
+    exchange.identity.as_ref().map_or(b"", |identity| identity.username.as_bytes())
 }
 
 /// How long a closing connection is read on.

@@ -22,6 +22,8 @@ pub enum Check {
     AuthKeys,
     /// The consumer above exists.
     ConsumerExists,
+    /// No other global rule names one of the plugins.
+    GlobalPlugins,
 }
 
 /// A member that holds the id of another object.
@@ -66,6 +68,21 @@ impl Subject<'_> {
                 }
                 Check::AuthKeys => self.auth_keys(state, object)?,
                 Check::ConsumerExists => self.consumer_exists(state)?,
+                Check::GlobalPlugins => self.global_plugins(state, object)?,
+            }
+        }
+        self.name(object)
+    }
+
+    /// [`Subject::check`] without what other objects have a say in: what this one refers to need not exist, and it may
+    /// take what another has.
+    pub fn check_alone(&self, object: &mut Map<String, Value>) -> Result<String, Refusal> {
+        for check in self.kind.checks {
+            match check {
+                Check::Members(check) => check(object)?,
+                Check::Schema => self.schema(object)?,
+                Check::Plugins(holder) => plugins::check(object, *holder, self.rules)?,
+                Check::Refers(_) | Check::AuthKeys | Check::ConsumerExists | Check::GlobalPlugins => {}
             }
         }
         self.name(object)
@@ -90,7 +107,9 @@ impl Subject<'_> {
     /// The object's name, valid as part of a key. Schema rules alone would not do: a secret reference passes them.
     fn name(&self, object: &Map<String, Value>) -> Result<String, Refusal> {
         let (member, is_valid, rule): (_, fn(&str) -> bool, _) = match self.kind.naming {
-            Naming::Id | Naming::BelowConsumer => ("id", Id::is_valid, "object matches none of the required"),
+            Naming::Id | Naming::BelowConsumer | Naming::Plugin => {
+                ("id", Id::is_valid, "object matches none of the required")
+            }
             Naming::Username => ("username", consumer::is_username, "not a username"),
         };
         let name = object.get(member).and_then(Id::of).map(|Id(name)| name).unwrap_or_default();
@@ -169,6 +188,22 @@ impl Subject<'_> {
             Some(_) => Ok(()),
             None => Err(Refusal::ConsumerAbsent),
         }
+    }
+
+    /// A plugin that several global rules name would run in none of them (spec/consumers-credentials-secrets §4.4).
+    fn global_plugins(&self, state: &dyn State, object: &Map<String, Value>) -> Result<(), Refusal> {
+        let own = self.key(&self.name(object)?);
+        let plugins = object.get("plugins").and_then(Value::as_object);
+        let directory = self.kind.directory_key(self.prefix, None);
+        for key in state.keys(&directory)?.iter().filter(|key| ***key != *own) {
+            let stored = state.get(key)?.and_then(|item| serde_json::from_str::<Value>(&item.value).ok());
+            let Some(others) = stored.as_ref().and_then(|rule| rule.get("plugins")?.as_object()) else { continue };
+            if let Some(name) = plugins.into_iter().flat_map(Map::keys).find(|name| others.contains_key(*name)) {
+                let id = key.strip_prefix(&*directory).unwrap_or(key);
+                return Err(format!("plugin '{name}' already exists in global rule with id '{id}'").into());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
 //! Kinds of resources: a row each.
 
 use super::check::Check;
-use super::{consumer, credential, route, service, upstream};
+use super::{
+    consumer, consumer_group, credential, global_rule, plugin_config, plugin_metadata, route, service, upstream,
+};
 use crate::schema::Schema;
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -41,6 +43,8 @@ pub enum Naming {
     Username,
     /// `<prefix>/consumers/<username>/<directory>/<id>`.
     BelowConsumer,
+    /// `<prefix>/<directory>/<id>`; the object's id is the name of a plugin.
+    Plugin,
 }
 
 /// A schema, as a document and ready to use.
@@ -95,4 +99,14 @@ impl Kind {
 }
 
 /// Every kind there is.
-pub static KINDS: &[&Kind] = &[&route::KIND, &service::KIND, &upstream::KIND, &consumer::KIND, &credential::KIND];
+pub static KINDS: &[&Kind] = &[
+    &route::KIND,
+    &service::KIND,
+    &upstream::KIND,
+    &consumer::KIND,
+    &credential::KIND,
+    &consumer_group::KIND,
+    &plugin_config::KIND,
+    &global_rule::KIND,
+    &plugin_metadata::KIND,
+];

@@ -60,7 +60,13 @@ impl State for Memory {
             let id = value.get(member).and_then(Id::of);
             id.is_some_and(|Id(id)| format!("{PREFIX}/{directory}/{id}") == key)
         };
-        let refers = |value: &Value| names(value, "upstream_id", "upstreams") || names(value, "service_id", "services");
+        let members = [
+            ("upstream_id", "upstreams"),
+            ("service_id", "services"),
+            ("plugin_config_id", "plugin_configs"),
+            ("group_id", "consumer_groups"),
+        ];
+        let refers = |value: &Value| members.iter().any(|(member, directory)| names(value, member, directory));
         self.values().filter(|(_, value)| refers(value)).map(|(key, _)| Arc::clone(key)).collect()
     }
 

@@ -9,11 +9,15 @@
 
 pub mod check;
 pub mod consumer;
+pub mod consumer_group;
 pub mod credential;
 mod fields;
+pub mod global_rule;
 pub mod kind;
 #[cfg(test)]
 pub(crate) mod memory;
+pub mod plugin_config;
+pub mod plugin_metadata;
 pub mod plugins;
 pub mod route;
 pub mod service;

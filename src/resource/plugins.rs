@@ -101,6 +101,16 @@ pub fn document(plugin: &str, side: Side) -> Option<&'static Document> {
     found.map(|(_, _, document)| document)
 }
 
+/// The schema of a plugin's metadata, if it has any.
+pub fn metadata_document(plugin: &str) -> Option<&'static Document> {
+    METADATA_DOCUMENTS.iter().find(|(name, _)| *name == plugin).map(|(_, document)| document)
+}
+
+static METADATA_DOCUMENTS: LazyLock<Vec<(&'static str, Document)>> = LazyLock::new(|| {
+    let described = |plugin: &&PluginType| Some((plugin.name, parse(plugin.metadata.as_ref()?.schema)));
+    registry::PLUGINS.iter().filter_map(described).collect()
+});
+
 static DOCUMENTS: LazyLock<Vec<(&'static str, Side, Document)>> = LazyLock::new(|| {
     let mut documents = Vec::new();
     for plugin in registry::PLUGINS {

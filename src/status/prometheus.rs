@@ -98,6 +98,13 @@ impl Collector for Workers {
             let labels = [("reason", reason.name())];
             ConstCounter::new(count).encode(refusals.encode_family(&labels)?)?;
         }
+        let help = "Requests that limits rejected; beyond a bound, route and consumer are \"other\"";
+        let mut rejections = encoder.encode_descriptor("limit_rejected_requests", help, None, kind)?;
+        // All workers have the same.
+        for ((route, consumer), count) in self.0.first().map(|cells| cells.rejections.counts()).unwrap_or_default() {
+            let labels = [("route", &*route), ("consumer", &*consumer)];
+            ConstCounter::new(count).encode(rejections.encode_family(&labels)?)?;
+        }
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use crate::auth::jwt::Scratch;
 use crate::base::clock::{Clock, Now, http_date};
 use crate::limit::Local;
 use crate::log;
-use crate::metrics::Cells;
+use crate::metrics::{Cells, KnownRejections};
 use crate::net::buffer::Buffers;
 use crate::net::watch::Watch;
 use crate::proxy::answers::Answers;
@@ -40,6 +40,8 @@ pub struct State {
     pub scratch: RefCell<Scratch>,
     /// What limits keep per worker.
     pub limits: RefCell<Local>,
+    /// The counters of rejections that this worker has used.
+    pub rejections: RefCell<KnownRejections>,
     /// Connections to Redis.
     pub redis: Rc<crate::redis::Client>,
     /// The gateway's own answers.
@@ -57,6 +59,7 @@ impl State {
     pub fn new(settings: Arc<Settings>, mailbox: Mailbox, cells: Arc<Cells>, log: log::Writer, seed: u64) -> Self {
         let scratch = RefCell::new(Scratch::new(&settings.jwt, Arc::clone(&cells)));
         let limits = RefCell::new(Local::new(settings.limit_count, Arc::clone(&cells)));
+        let rejections = RefCell::new(KnownRejections::new(Arc::clone(&cells.rejections)));
         let watch: Rc<Watch> = Rc::default();
         Self {
             redis: Rc::new(crate::redis::Client::new(Rc::clone(&watch), Arc::clone(&cells))),
@@ -70,6 +73,7 @@ impl State {
             log: RefCell::new(log),
             scratch,
             limits,
+            rejections,
             answers: Answers::new(),
             draining: Cell::new(false),
             mailbox: RefCell::new(mailbox),

@@ -159,7 +159,6 @@ async fn the_method_matrix() {
         ("GET", "/consumers/jack/credentials/c", "404 {\"message\":\"Key not found\"}"),
         ("DELETE", "/routes/1/plugins", "400 {\"error_msg\":\"a sub-path is not supported by DELETE\"}"),
         ("GET", "/credentials", "404 {\"error_msg\":\"Unsupported resource type: credentials\"}"),
-        ("GET", "/consumer_groups", "404 {\"error_msg\":\"Unsupported resource type: consumer_groups\"}"),
         ("PUT", "/ssls/1", "404 {\"error_msg\":\"Unsupported resource type: ssls\"}"),
         ("PUT", "/stream_routes/1", "400 {\"error_msg\":\"stream mode is disabled, can not add stream routes\"}"),
         ("PUT", "/plugins/x", "404 {\"error_msg\":\"not found\"}"),
@@ -185,14 +184,92 @@ async fn plugins_and_schemas_can_be_read() {
     assert_eq!(schema.status, 200);
     assert_eq!(api.get("/schema/plugins/jwt-auth?schema_type=consumer").await.body, schema.body);
     assert_eq!(api.get("/plugins?all=true").await.json()["jwt-auth"]["priority"], 2510);
-    for name in ["route", "service", "upstream", "consumer", "credential", "plugins"] {
+    for name in [
+        "route",
+        "service",
+        "upstream",
+        "consumer",
+        "credential",
+        "consumer_group",
+        "plugin_config",
+        "global_rule",
+        "plugins",
+    ] {
         assert_eq!(api.get(&format!("/schema/{name}")).await.json()["type"], "object", "{name}");
     }
     assert_eq!(api.get("/schema/routes").await.line(), "400 {\"error_msg\":\"not found schema: routes\"}");
+    let names = api.get("/plugins/list").await.json();
+    assert_eq!(names, json!(["jwt-auth", "limit-count", "limit-req", "public-api"]), "highest priority first");
+    assert_eq!(api.call("PUT", "/plugins/reload", "").await.line(), "200 done");
+    for method in ["GET", "POST"] {
+        let text = format!("please use PUT method to reload the plugins, {method} method is not allowed.");
+        let want = format!("405 {{\"error_msg\":\"{text}\"}}");
+        assert_eq!(api.call(method, "/plugins/reload", "").await.line(), want);
+    }
     let validate = |body: Value| api.call("POST", "/schema/validate/services", body.to_string());
     assert_eq!(validate(json!({"upstream_id": "absent", "plugins": {"nope": {}}})).await.line(), "200 ");
     assert_eq!(
         validate(json!({"x": 1})).await.line(),
         "400 {\"error_msg\":\"additional properties forbidden, found x\"}"
+    );
+}
+
+#[tokio::test]
+async fn a_whole_configuration_is_judged_without_being_stored() {
+    let api = Api::new().await;
+    let validate = |body: Value| api.call("POST", "/configs/validate", body.to_string());
+    let upstream = json!({"nodes": {"a:80": 1}});
+    let right = json!({
+        "routes": [
+            {"id": "1", "uri": "/", "service_id": "absent", "plugin_config_id": "absent"},
+            {"id": 2, "uri": "/", "upstream": upstream, "plugins": {"limit-count": {"count": 1, "time_window": 1}}},
+        ],
+        "routes_conf_version": 7,
+        "consumers": [
+            {"username": "jack", "group_id": "absent"},
+            {"id": "jack/credentials/c", "plugins": {"jwt-auth": {"key": "k", "secret": "s"}}},
+            {"id": "bob/credentials/c", "plugins": {"jwt-auth": {"key": "k", "secret": "s"}}},
+        ],
+        "global_rules": [{"id": "1", "plugins": {"jwt-auth": {}}}, {"id": "2", "plugins": {"jwt-auth": {}}}],
+        "plugin_metadata": [{"id": "limit-count", "limit_header": "X-L"}],
+    });
+    assert_eq!(validate(right).await.line(), "200 {}");
+    assert_eq!(api.get("/routes").await.json()["total"], 0, "nothing is stored");
+
+    let wrong = json!({
+        "routes": [
+            {"id": "1", "uri": "/", "upstream": upstream},
+            {"id": 1, "uri": "/", "upstream": upstream},
+            {"uri": "/", "upstream": upstream},
+            {"id": "3", "uri": "/", "plugins": {"nope": {}}},
+            7,
+        ],
+        "consumers": [
+            {"username": "jack"},
+            {"username": "jack"},
+            {"id": "jack/credentials/c", "plugins": {"limit-count": {"count": 1, "time_window": 1}}},
+        ],
+        "plugin_metadata": [{"id": "nope"}],
+        "services": {},
+        "things": [],
+    });
+    let heard = validate(wrong).await;
+    assert_eq!((heard.status, &heard.json()["error_msg"]), (400, &json!("Configuration validation failed")));
+    let fault = |of: &str, id: Value, index: u64, error: &str| json!({"resource_type": of, "resource_id": id, "index": index, "error": error});
+    let want = json!([
+        fault("routes", json!(1), 1, "found duplicate id 1"),
+        fault("routes", json!(null), 2, "missing route id"),
+        fault("routes", json!("3"), 3, "unknown plugin [nope]"),
+        fault("routes", json!(null), 4, "invalid configuration: wrong type: expected object, got number"),
+        fault("consumers", json!("jack"), 1, "found duplicate username jack"),
+        fault("consumers", json!("jack/credentials/c"), 2, "only supports auth type plugins in consumer credential"),
+        fault("plugin_metadata", json!("nope"), 0, "invalid plugin name"),
+        {"resource_type": "services", "error": "wrong type: expected array, got table"},
+        {"resource_type": "things", "error": "Unsupported resource type: things"},
+    ]);
+    assert_eq!(heard.json()["errors"], want);
+    assert_eq!(
+        api.call("POST", "/configs/validate", "").await.line(),
+        "400 {\"error_msg\":\"missing configurations\"}"
     );
 }

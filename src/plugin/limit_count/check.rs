@@ -29,7 +29,7 @@ pub(super) fn check(configuration: &Value, _side: Side) -> Result<(), String> {
     if policy != LOCAL {
         sync_interval(configuration)?;
     }
-    Headers::new(configuration, None)?;
+    Headers::new(configuration, None, None)?;
     if holds_reference(configuration) {
         return Err("secret references are not supported".to_owned());
     }

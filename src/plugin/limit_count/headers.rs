@@ -15,10 +15,11 @@ pub(super) struct Headers {
 }
 
 impl Headers {
-    /// The names that `configuration` gives, or the usual ones; with `prefix` before the first `RateLimit-` of each.
-    pub(super) fn new(configuration: &Value, prefix: Option<&str>) -> Result<Self, String> {
-        let name = |[member, default]: [&str; 2]| -> Result<Box<[u8]>, String> {
-            let name = match configuration.get(member) {
+    /// The names that `configuration` gives, else those of the plugin's `metadata`, else the usual ones; with `prefix`
+    /// before the first `RateLimit-` of each.
+    pub(super) fn new(configuration: &Value, metadata: Option<&Value>, prefix: Option<&str>) -> Result<Self, String> {
+        let given = |source: &Value, [member, default]: [&str; 2]| -> Result<Box<[u8]>, String> {
+            let name = match source.get(member) {
                 None => default,
                 Some(value) => value.as_str().ok_or_else(|| refused(member, "not a text"))?,
             };
@@ -35,6 +36,13 @@ impl Headers {
                 return Err(refused(member, "a field that the gateway needs itself"));
             }
             Ok(name.into_bytes().into())
+        };
+        let name = |member: [&str; 2]| match metadata {
+            // What is right for most may not be for a rule's prefix: then the usual name stands in.
+            Some(metadata) if configuration.get(member[0]).is_none() => {
+                given(metadata, member).or_else(|_| given(configuration, member))
+            }
+            _ => given(configuration, member),
         };
         Ok(Self { limit: name(LIMIT)?, remaining: name(REMAINING)?, reset: name(RESET)? })
     }
@@ -70,10 +78,10 @@ fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// Where a rule's prefix goes.
 /// Fields that say something else, to clients or to the gateway; those that begin with `content-` too.
 const TAKEN: [&str; 6] =
     ["cache-control", "location", "retry-after", "set-cookie", "www-authenticate", "x-apisix-upstream-status"];
+/// Where a rule's prefix goes.
 const PREFIXED: &str = "RateLimit-";
 const LIMIT: [&str; 2] = ["limit_header", "X-RateLimit-Limit"];
 const REMAINING: [&str; 2] = ["remaining_header", "X-RateLimit-Remaining"];
@@ -106,7 +114,7 @@ mod tests {
     #[test]
     fn names_may_be_ones_own_but_not_anything() {
         let names = |configuration: &Value, prefix| {
-            let headers = Headers::new(configuration, prefix)?;
+            let headers = Headers::new(configuration, None, prefix)?;
             let text = |name: &[u8]| String::from_utf8(name.into()).unwrap();
             Ok([text(&headers.limit), text(&headers.remaining), text(&headers.reset)])
         };

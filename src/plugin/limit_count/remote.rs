@@ -5,7 +5,7 @@
 
 use super::rule::{self, Rule};
 use super::sync::{Ask, Flush, Local, Sync};
-use super::{Failure, identity, rejection, say_when_to_retry, switch, tell_of_failure, tell_of_fall_back};
+use super::{Failure, identity, info, note_rejection, rejection, switch, tell_of_failure, tell_of_fall_back};
 use crate::base::clock::monotonic_us;
 use crate::http::answer::page;
 use crate::http::request::Request;
@@ -82,7 +82,7 @@ impl Shared {
             }
         }
         if fell_back {
-            tell_of_fall_back(context);
+            tell_of_fall_back(super::NAME, context);
         }
         if charges.is_empty() { Err(Failure::NoRule) } else { Ok(charges) }
     }
@@ -266,10 +266,13 @@ impl Waiting for Counting {
             if let Some(rule) = self.shared.rules.get(due.rule).filter(|_| self.shared.shows_quota) {
                 rule.headers.set(&mut context.edits.response_fields, due.quota.limit, charge);
             }
+            if context.limits.settings().tells_log {
+                info::write(&mut context.edits.limited.info, &due.key, due.quota.limit, charge);
+            }
         }
         match self.told.last().filter(|charge| !charge.is_admitted) {
             Some(charge) => {
-                say_when_to_retry(charge, context);
+                note_rejection(charge, context);
                 Verdict::Respond(Arc::clone(&self.shared.rejection))
             }
             None => Verdict::Continue,

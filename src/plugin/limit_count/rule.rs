@@ -21,6 +21,8 @@ pub(super) struct Rule {
     is_shared: bool,
     /// Of its keys: parent and version, or the group.
     prefix: Box<[u8]>,
+    /// How much of its keys the table alone needs, at their front.
+    pub(super) hidden: usize,
     source: Source,
     /// Of its keys, where one configuration has several limits.
     suffix: Box<[u8]>,
@@ -31,7 +33,7 @@ pub(super) struct Rule {
 
 /// Where the value of a key comes from (spec/limit-count §5.1, §5.2).
 #[derive(Debug)]
-enum Source {
+pub(in crate::plugin) enum Source {
     Constant(Box<[u8]>),
     Variable(Variable),
     Combination(Template),
@@ -77,14 +79,15 @@ impl Rule {
 }
 
 /// What a key's value was made of.
-enum Found {
+pub(in crate::plugin) enum Found {
     Value,
     Address,
     Nothing,
 }
 
 impl Source {
-    fn append(&self, known: &Known<'_>, out: &mut Vec<u8>) -> Found {
+    /// Appends the value for a request.
+    pub(in crate::plugin) fn append(&self, known: &Known<'_>, out: &mut Vec<u8>) -> Found {
         let start = out.len();
         let is_resolved = match self {
             Self::Constant(text) => {
@@ -123,7 +126,10 @@ fn read(configuration: &Value, prefix: &str, site: Option<&Site<'_>>, is_shared:
         Some("sliding") => Kind::Sliding,
         _ => Kind::Fixed,
     };
-    let is_grouped = configuration.get("group").is_some();
+    let group = configuration.get("group").and_then(Value::as_str);
+    let is_grouped = group.is_some();
+    let hidden = group.map_or(0, |group| prefix.len().saturating_sub(group.len() + 1));
+    let metadata = site.and_then(|site| site.metadata);
     let one = |limits: &Value, source: Source, suffix: String, headers: Headers| -> Result<Rule, String> {
         let amount = |name: &str| {
             Amount::read(limits.get(name)).map_err(|why| format!("property \"{name}\" validation failed: {why}"))
@@ -139,25 +145,26 @@ fn read(configuration: &Value, prefix: &str, site: Option<&Site<'_>>, is_shared:
         // A group's limit may be edited and a template's value may change while the count goes on.
         let counts_excess = is_grouped || !limit.is_known();
         let suffix = suffix.into_bytes().into();
-        Ok(Rule { limit, window_s, kind, counts_excess, is_shared, prefix, source, suffix, only, headers })
+        Ok(Rule { limit, window_s, kind, counts_excess, is_shared, prefix, hidden, source, suffix, only, headers })
     };
     let Some(rules) = configuration.get("rules").and_then(Value::as_array) else {
         let source = source(configuration, site)?;
-        let rule = one(configuration, source, String::new(), Headers::new(configuration, None)?)?;
+        let rule = one(configuration, source, String::new(), Headers::new(configuration, metadata, None)?)?;
         return Ok(Box::new([rule]));
     };
     let rules = rules.iter().enumerate().map(|(index, rule)| {
         let text = |name: &str| rule.get(name).and_then(Value::as_str);
         let key = Template::parse(text("key").unwrap_or_default()).map_err(|error| in_key(&error))?;
         let position = (index + 1).to_string();
-        let headers = Headers::new(configuration, Some(text("header_prefix").unwrap_or(&position)))?;
+        let headers = Headers::new(configuration, metadata, Some(text("header_prefix").unwrap_or(&position)))?;
         // Two rules may come to the same text; they must not come to the same window.
         one(rule, Source::OfRule(key), format!("#{position}"), headers)
     });
     rules.collect()
 }
 
-fn source(configuration: &Value, site: Option<&Site<'_>>) -> Result<Source, String> {
+/// Where the value of a key comes from, by the members `key` and `key_type`; without a `site` it is only checked.
+pub(in crate::plugin) fn source(configuration: &Value, site: Option<&Site<'_>>) -> Result<Source, String> {
     let text = |name: &str, default| configuration.get(name).and_then(Value::as_str).unwrap_or(default);
     let key = text("key", "remote_addr");
     Ok(match text("key_type", "var") {
@@ -170,7 +177,7 @@ fn source(configuration: &Value, site: Option<&Site<'_>>) -> Result<Source, Stri
             (variable, _) => {
                 if let (Variable::Unknown(name), Some(site)) = (&variable, site) {
                     let key = site.key;
-                    tracing::warn!(key, variable = &**name, "limit-count: no such variable, counts by remote_addr");
+                    tracing::warn!(key, variable = &**name, "a limit's key is no variable: it counts by remote_addr");
                 }
                 Source::Variable(variable)
             }

@@ -26,7 +26,7 @@ impl World {
 
     fn build(&self, key: &str, configuration: &Value) -> Arc<dyn Plugin> {
         let consumer = key.strip_prefix("/apisix/consumers/");
-        let site = Site { key, consumer, meta: None, limits: &self.table };
+        let site = Site { key, consumer, meta: None, metadata: None, paces: &Arc::default(), limits: &self.table };
         judge(configuration).unwrap_or_else(|error| panic!("{configuration}: {error}"));
         build(configuration, &site).unwrap()
     }

@@ -143,6 +143,24 @@ impl Consumers {
         self.dirty.extend(self.by_group.of(id).cloned());
     }
 
+    /// The consumer group, if it is known.
+    pub(super) fn group(&self, id: &str) -> Option<&Arc<PluginSet>> {
+        self.groups.get(id)
+    }
+
+    /// The plugins of the consumer at `key`, authentication plugins left out, if it is known.
+    pub(super) fn plugins_of(&self, key: &str) -> Option<&Arc<PluginSet>> {
+        self.by_key.get(key).map(|entry| &entry.plugins)
+    }
+
+    /// Lets a consumer that is known have `plugins`.
+    pub(super) fn set_plugins_of(&mut self, key: &Arc<str>, plugins: Arc<PluginSet>) {
+        if let Some(entry) = self.by_key.get_mut(key) {
+            entry.plugins = plugins;
+            self.dirty.insert(Arc::clone(key));
+        }
+    }
+
     /// Compiles every consumer and every login that the batch touched.
     pub(super) fn compile_dirty(&mut self, catalog: &Catalog, prefix: &str, out: &mut Compiled) {
         for key in std::mem::take(&mut self.dirty) {

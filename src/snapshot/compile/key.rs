@@ -15,6 +15,8 @@ pub(super) enum Object<'a> {
     GlobalRule(&'a str),
     /// `consumer_groups/{id}`.
     ConsumerGroup(&'a str),
+    /// `plugin_metadata/{plugin}`.
+    PluginMetadata(&'a str),
     /// `consumers/{username}`.
     Consumer(&'a str),
     /// `consumers/{username}/credentials/{id}`.
@@ -47,6 +49,7 @@ impl<'a> Object<'a> {
             "plugin_configs" => Some(Self::PluginConfig(rest)),
             "global_rules" => Some(Self::GlobalRule(rest)),
             "consumer_groups" => Some(Self::ConsumerGroup(rest)),
+            "plugin_metadata" => Some(Self::PluginMetadata(rest)),
             "consumers" => Some(Self::Consumer(rest)),
             _ => None,
         }
@@ -71,6 +74,7 @@ mod tests {
             ("/apisix/plugin_configs/1", Some(Object::PluginConfig("1"))),
             ("/apisix/global_rules/1", Some(Object::GlobalRule("1"))),
             ("/apisix/consumer_groups/1", Some(Object::ConsumerGroup("1"))),
+            ("/apisix/plugin_metadata/limit-count", Some(Object::PluginMetadata("limit-count"))),
             ("/apisix/consumers/jack", Some(Object::Consumer("jack"))),
             ("/apisix/consumers/jack/credentials/c1", Some(Object::Credential { username: "jack", id: "c1" })),
             ("/apisix/routes/", None),

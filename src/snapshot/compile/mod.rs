@@ -11,6 +11,7 @@ mod consumers;
 mod dependents;
 mod key;
 mod logins;
+mod metadata;
 mod node;
 mod plugins;
 mod read;
@@ -28,6 +29,7 @@ use crate::store::Event;
 use crate::upstream::KeepalivePool;
 use consumers::Consumers;
 use key::Object;
+use metadata::MetadataUsers;
 use plugins::{Catalog, PluginSet};
 use read::{Rejected, read};
 use routes::Routes;
@@ -57,6 +59,9 @@ pub struct Compiler {
     routes: Routes,
     consumers: Consumers,
     global_rules: BTreeMap<Box<str>, Arc<PluginSet>>,
+    /// They are merged once per batch.
+    are_global_rules_dirty: bool,
+    metadata_users: MetadataUsers,
 }
 
 /// An object that only carries plugins: plugin config, consumer group, global rule.
@@ -94,6 +99,8 @@ impl Compiler {
             routes: Routes::default(),
             consumers: Consumers::default(),
             global_rules: BTreeMap::new(),
+            are_global_rules_dirty: false,
+            metadata_users: MetadataUsers::default(),
         }
     }
 
@@ -109,15 +116,25 @@ impl Compiler {
     /// A value that is not readable as its kind of object leaves the object before it in place.
     pub fn apply(&mut self, events: &[Event]) -> Compiled {
         let mut out = Compiled::default();
-        let mut are_global_rules_dirty = false;
+        let prefix = self.prefix.clone();
+        let mut others = Vec::new();
+        // What plugins are told comes first, so that what is built in this batch is built by it.
         for event in folded(events) {
-            let Some(object) = Object::of(&self.prefix, &event.key) else { continue };
-            are_global_rules_dirty |= matches!(object, Object::GlobalRule(_));
-            if let Err(reason) = self.take(object, event, &mut out) {
-                tracing::error!(key = &*event.key, %reason, "object is not taken");
+            match Object::of(&prefix, &event.key) {
+                Some(Object::PluginMetadata(name)) => {
+                    log_refused(event, self.put_metadata(name, event.value.as_deref()));
+                }
+                Some(object) => others.push((object, event)),
+                None => {}
             }
         }
-        if are_global_rules_dirty {
+        for (object, event) in others {
+            self.are_global_rules_dirty |= matches!(object, Object::GlobalRule(_));
+            self.forget_metadata_user(&event.key, object);
+            log_refused(event, self.take(object, event, &mut out));
+            self.note_metadata_user(&event.key, object);
+        }
+        if std::mem::take(&mut self.are_global_rules_dirty) {
             out.changes.push(Change::GlobalRules(plugins::merge_global_rules(self.global_rules.values())));
         }
         self.consumers.compile_dirty(&self.catalog, &self.prefix, &mut out);
@@ -155,8 +172,16 @@ impl Compiler {
                 Some(plugins) => drop(global_rules.insert(id.into(), plugins)),
                 None => drop(global_rules.remove(id)),
             },
+            // Taken before everything else.
+            (Object::PluginMetadata(_), _) => {}
         }
         Ok(())
+    }
+}
+
+fn log_refused(event: &Event, outcome: Result<(), Rejected>) {
+    if let Err(reason) = outcome {
+        tracing::error!(key = &*event.key, %reason, "object is not taken");
     }
 }
 

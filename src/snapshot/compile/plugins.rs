@@ -4,9 +4,11 @@
 //! name that cannot run. What cannot run stays in the set, so that whoever needs it fails closed instead of serving
 //! without it (spec/config-sources §2.4).
 
+use super::read::Rejected;
 use crate::auth::consumer::AuthMaterial;
 use crate::base::map::HashMap;
 use crate::http::answer::page;
+use crate::limit::pace::Paces;
 use crate::limit::{Settings, Table};
 use crate::plugin::chain::{Chain, Link};
 use crate::plugin::filter::Filter;
@@ -25,12 +27,16 @@ pub(super) struct Catalog {
     no_plugins: Arc<PluginSet>,
     no_links: Arc<[Link]>,
     limits: Arc<Table>,
+    paces: Arc<Paces>,
 }
 
 struct Known {
     kind: &'static PluginType,
     schema: Result<Schema, String>,
     consumer_schema: Option<Result<Schema, String>>,
+    metadata_schema: Option<Result<Schema, String>>,
+    /// What holds for all configurations of the plugin.
+    metadata: Option<Value>,
 }
 
 impl Catalog {
@@ -42,7 +48,9 @@ impl Catalog {
         };
         let known = types.iter().map(|kind| {
             let consumer_schema = kind.auth.as_ref().map(|auth| parse(auth.consumer_schema));
-            (kind.name, Known { kind, schema: parse(kind.schema), consumer_schema })
+            let metadata_schema = kind.metadata.as_ref().map(|metadata| parse(metadata.schema));
+            let schema = parse(kind.schema);
+            (kind.name, Known { kind, schema, consumer_schema, metadata_schema, metadata: None })
         });
         Self {
             known: known.collect(),
@@ -51,6 +59,7 @@ impl Catalog {
             no_plugins: Arc::new(PluginSet::new(Box::default())),
             no_links: Arc::default(),
             limits: Arc::new(Table::new(Settings::default().windows_max, 0, 0)),
+            paces: Arc::default(),
         }
     }
 
@@ -84,14 +93,50 @@ impl Catalog {
             return Arc::clone(&self.no_plugins);
         }
         let members = plugins.into_iter().map(|(name, configuration)| {
-            let site = Site { key, consumer, meta: None, limits: &self.limits };
-            let state = self.build_one(&name, configuration, site).unwrap_or_else(|reason| {
-                tracing::error!(key, plugin = name, reason, "plugin cannot run: what uses it answers 503");
-                State::Broken
-            });
-            Member { name: name.into(), state }
+            let takes_metadata = self.known.get(&*name).is_some_and(|known| known.metadata_schema.is_some());
+            let source = takes_metadata.then(|| configuration.to_string().into());
+            Member { state: self.state(key, consumer, &name, configuration), name: name.into(), source }
         });
         Arc::new(PluginSet::new(members.collect()))
+    }
+
+    fn state(&self, key: &str, consumer: Option<&str>, name: &str, configuration: Value) -> State {
+        let metadata = self.known.get(name).and_then(|known| known.metadata.as_ref());
+        let site = Site { key, consumer, meta: None, metadata, paces: &self.paces, limits: &self.limits };
+        self.build_one(name, configuration, site).unwrap_or_else(|reason| {
+            tracing::error!(key, plugin = name, reason, "plugin cannot run: what uses it answers 503");
+            State::Broken
+        })
+    }
+
+    /// Tells the plugin called `name` what holds for all its configurations. Returns whether that is news.
+    pub(super) fn set_metadata(&mut self, name: &str, metadata: Option<Value>) -> Result<bool, Rejected> {
+        let Some(known) = self.known.get_mut(name) else { return Ok(false) };
+        let (Some(schema), Some(kind)) = (&known.metadata_schema, &known.kind.metadata) else { return Ok(false) };
+        if let Some(metadata) = &metadata {
+            // The texts of both may quote what they refuse.
+            let is_right = schema.as_ref().is_ok_and(|schema| schema.check(metadata).is_ok());
+            if !is_right || (kind.check)(metadata).is_err() {
+                return Err(Rejected("the plugin cannot use it: what it was told before stays".into()));
+            }
+        }
+        let is_news = known.metadata != metadata;
+        known.metadata = metadata;
+        Ok(is_news)
+    }
+
+    /// `plugins`, which stand on the object at `key`, with the one called `name` built again.
+    pub(super) fn rebuild(&self, key: &str, consumer: Option<&str>, plugins: &PluginSet, name: &str) -> Arc<PluginSet> {
+        let rebuilt = plugins.members.iter().map(|member| {
+            let source = member.source.as_deref().filter(|_| *member.name == *name);
+            let configuration = source.and_then(|source| serde_json::from_str(source).ok());
+            let state = match configuration {
+                Some(configuration) => self.state(key, consumer, name, configuration),
+                None => member.state.clone(),
+            };
+            Member { state, ..member.clone() }
+        });
+        Arc::new(PluginSet::new(rebuilt.collect()))
     }
 
     fn build_one(&self, name: &str, mut configuration: Value, site: Site<'_>) -> Result<State, String> {
@@ -191,11 +236,15 @@ pub(super) struct PluginSet {
     chain: OnceLock<Result<Arc<Chain>, Broken>>,
 }
 
+#[derive(Clone)]
 struct Member {
     name: Box<str>,
     state: State,
+    /// The configuration as JSON text, where it may have to be built again: for plugins that take metadata.
+    source: Option<Box<str>>,
 }
 
+#[derive(Clone)]
 enum State {
     Runs(Link),
     Off,
@@ -214,6 +263,11 @@ impl PluginSet {
     /// Whether no plugin is named.
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// The names of the plugins that metadata may change.
+    pub(super) fn names_with_metadata(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().filter(|member| member.source.is_some()).map(|member| &*member.name)
     }
 
     /// The names of the plugins, whatever their state.

@@ -151,6 +151,37 @@ impl Routes {
         self.dirty.extend(self.by_plugin_config.of(id).cloned());
     }
 
+    /// The plugins of the route, if it is known.
+    pub(super) fn plugins_of_route(&self, id: &str) -> Option<&Arc<PluginSet>> {
+        self.by_id.get(id).map(|entry| &entry.plugins)
+    }
+
+    /// The plugins of the service, if it is known.
+    pub(super) fn plugins_of_service(&self, id: &str) -> Option<&Arc<PluginSet>> {
+        self.services.get(id).map(|service| &service.plugins)
+    }
+
+    /// The plugin config, if it is known.
+    pub(super) fn plugin_config(&self, id: &str) -> Option<&Arc<PluginSet>> {
+        self.plugin_configs.get(id)
+    }
+
+    /// Lets a route that is known have `plugins`.
+    pub(super) fn set_plugins_of_route(&mut self, id: &str, plugins: Arc<PluginSet>) {
+        if let Some(entry) = self.by_id.get_mut(id) {
+            entry.plugins = plugins;
+            self.dirty.insert(id.into());
+        }
+    }
+
+    /// Lets a service that is known have `plugins`.
+    pub(super) fn set_plugins_of_service(&mut self, id: &str, plugins: Arc<PluginSet>) {
+        if let Some(service) = self.services.get_mut(id) {
+            service.plugins = plugins;
+            self.dirty.extend(self.by_service.of(id).cloned());
+        }
+    }
+
     /// Compiles every route that the batch touched.
     pub(super) fn compile_dirty(&mut self, out: &mut Compiled) {
         for id in std::mem::take(&mut self.dirty) {

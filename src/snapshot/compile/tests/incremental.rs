@@ -88,6 +88,7 @@ fn write() -> impl Strategy<Value = (String, Value)> {
         plugins().prop_map(|plugins| ("plugin_configs", json!({ "plugins": plugins }))),
         plugins().prop_map(|plugins| ("consumer_groups", json!({ "plugins": plugins }))),
         plugins().prop_map(|plugins| ("global_rules", json!({ "plugins": plugins }))),
+        (0..2_u8).prop_map(|number| ("plugin_metadata", json!({"m": number}))),
         (plugins(), reference(), login()).prop_map(|(mut plugins, group_id, login)| {
             plugins.as_object_mut().unwrap().extend(login);
             ("consumers", json!({"username": "any", "plugins": plugins, "group_id": group_id}))
@@ -96,6 +97,11 @@ fn write() -> impl Strategy<Value = (String, Value)> {
         login().prop_map(|login| ("consumers/2/credentials", json!({"plugins": Map::from_iter(login)}))),
     ];
     (value, 1..3_u8, prop::bool::weighted(0.25)).prop_map(|((kind, value), id, is_removal)| {
+        let id = match (kind, id) {
+            ("plugin_metadata", 1) => "limit".to_owned(),
+            ("plugin_metadata", _) => "other".to_owned(),
+            _ => id.to_string(),
+        };
         (format!("{kind}/{id}"), if is_removal { Value::Null } else { value })
     })
 }

@@ -2,6 +2,7 @@
 
 mod consumers;
 mod incremental;
+mod metadata;
 mod routes;
 
 use super::*;
@@ -11,7 +12,7 @@ use crate::base::clock::Now;
 use crate::http::request::OwnedRequest;
 use crate::limit::Local;
 use crate::plugin::chain::Link;
-use crate::plugin::{AuthType, Chain, Context, Edits, Phase, Plugin, PluginType, Side, Site, Verdict};
+use crate::plugin::{AuthType, Chain, Context, Edits, MetadataType, Phase, Plugin, PluginType, Side, Site, Verdict};
 use crate::route::{Route, Target};
 use crate::upstream::{Upstream, UpstreamSlot};
 use serde_json::json;
@@ -21,11 +22,12 @@ use serde_json::json;
 struct Told(#[expect(dead_code, reason = "read through Debug")] String);
 impl Plugin for Told {}
 
-fn told(configuration: &Value, _site: &Site<'_>) -> Result<Arc<dyn Plugin>, String> {
+fn told(configuration: &Value, site: &Site<'_>) -> Result<Arc<dyn Plugin>, String> {
     if configuration.get("fails").is_some() {
         return Err("told to fail".into());
     }
-    Ok(Arc::new(Told(configuration.to_string())))
+    let metadata = site.metadata.map(|metadata| format!(" told {metadata}")).unwrap_or_default();
+    Ok(Arc::new(Told(format!("{configuration}{metadata}"))))
 }
 
 fn check(configuration: &Value, side: Side) -> Result<(), String> {
@@ -45,6 +47,7 @@ const fn plain(name: &'static str, priority: i64) -> PluginType {
         schema: "{}",
         encrypted_fields: &[],
         auth: None,
+        metadata: None,
         check,
         build: told,
     }
@@ -64,7 +67,13 @@ static AUTH: PluginType = PluginType {
     }),
     ..plain("t-auth", 2500)
 };
-static LIMIT: PluginType = plain("limit", 1000);
+static LIMIT: PluginType = PluginType {
+    metadata: Some(MetadataType {
+        schema: "{}",
+        check: |metadata| metadata.get("fails").map_or(Ok(()), |_| Err("told to fail".into())),
+    }),
+    ..plain("limit", 1000)
+};
 static OTHER: PluginType = plain("other", 500);
 
 /// A compiler and what a worker would have after its changes.
