@@ -31,6 +31,7 @@ pub mod config;
 pub mod control;
 pub mod dns;
 pub mod resource;
+pub mod secret;
 pub mod snapshot;
 pub mod status;
 pub mod store;

@@ -5,7 +5,7 @@ use super::section::{Section, shown};
 use super::yaml::Table;
 use super::{
     AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, export, jwt, keys, limit_count, listen, merge,
-    substitute,
+    secret, substitute,
 };
 use crate::dns::ResolverOptions;
 use crate::log::Escape;
@@ -29,6 +29,8 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     let mut root = Section::root(merge::over_defaults(table)?);
     let mut apisix = root.section("apisix")?;
     let mut router = apisix.section("router")?;
+    let mut lru = apisix.section("lru")?;
+    let mut lru_secret = lru.section("secret")?;
     let mut nginx = root.section("nginx_config")?;
     let mut http = nginx.section("http")?;
     let mut upstream = http.section("upstream")?;
@@ -38,6 +40,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     let mut limits = own.section("limits")?;
     let mut jwt = own.section("jwt")?;
     let mut limit_count = own.section("limit_count")?;
+    let mut own_secret = own.section("secret")?;
     let mut plugin_attr = root.section("plugin_attr")?;
     let mut prometheus = plugin_attr.section("prometheus")?;
 
@@ -61,6 +64,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
             format: own.choice("log_format", FORMATS)?.unwrap_or(LogFormat::Text),
         },
         resolver: resolver(&mut apisix)?,
+        secrets: secret::read(&mut lru_secret, &mut own_secret, &mut warnings)?,
         plugins,
         plugin_rules: jwt::plugin_rules(&mut jwt)?,
         workers: workers(&mut nginx, environment)?,
@@ -88,12 +92,15 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
         http,
         nginx,
         router,
+        lru_secret,
+        lru,
         apisix,
         admin_section,
         deployment,
         limits,
         jwt,
         limit_count,
+        own_secret,
         own,
         prometheus,
         plugin_attr,

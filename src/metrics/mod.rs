@@ -60,4 +60,6 @@ pub struct Cells {
     pub limit_rejections: Counter,
     /// Windows that lost their count before their time, for lack of room.
     pub limit_evictions: Counter,
+    /// Requests refused because a secret of a plugin was not resolved.
+    pub unresolved_secrets: Counter,
 }

@@ -1,7 +1,7 @@
 //! Kinds of resources: a row each.
 
 use super::check::Check;
-use super::{consumer, credential, route, service, upstream};
+use super::{consumer, credential, route, secret, service, upstream};
 use crate::schema::Schema;
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -41,6 +41,8 @@ pub enum Naming {
     Username,
     /// `<prefix>/consumers/<username>/<directory>/<id>`.
     BelowConsumer,
+    /// `<prefix>/<directory>/<manager>/<id>`; the object's `id` is `<manager>/<id>`.
+    BelowManager,
 }
 
 /// A schema, as a document and ready to use.
@@ -79,10 +81,11 @@ impl Kind {
         KINDS.iter().copied().find(|kind| kind.schema_name == name)
     }
 
-    /// The directory of this kind's objects, with the slash at its end; `parent` is the consumer's name where the kind
-    /// lives below one.
+    /// The directory of this kind's objects, with the slash at its end; `parent` is the name of the consumer or the
+    /// manager where the kind lives below one.
     pub fn directory_key(&self, prefix: &str, parent: Option<&str>) -> String {
         match parent {
+            Some(manager) if self.naming == Naming::BelowManager => format!("{prefix}/{}/{manager}/", self.directory),
             Some(parent) => format!("{prefix}/{}/{parent}/{}/", consumer::KIND.directory, self.directory),
             None => format!("{prefix}/{}/", self.directory),
         }
@@ -95,4 +98,5 @@ impl Kind {
 }
 
 /// Every kind there is.
-pub static KINDS: &[&Kind] = &[&route::KIND, &service::KIND, &upstream::KIND, &consumer::KIND, &credential::KIND];
+pub static KINDS: &[&Kind] =
+    &[&route::KIND, &service::KIND, &upstream::KIND, &consumer::KIND, &credential::KIND, &secret::KIND];

@@ -16,6 +16,7 @@ pub mod kind;
 pub(crate) mod memory;
 pub mod plugins;
 pub mod route;
+pub mod secret;
 pub mod service;
 pub mod state;
 pub mod upstream;

@@ -106,7 +106,7 @@ impl World {
                 Event { revision: self.revision, key: format!("/apisix/{key}").into(), value: text }
             })
             .collect();
-        let Compiled { changes, names_wanted, names_released } = self.compiler.apply(&events);
+        let Compiled { changes, names_wanted, names_released, .. } = self.compiler.apply(&events);
         (self.take(changes), names_wanted, names_released)
     }
 
