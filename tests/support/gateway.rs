@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub(crate) top: &'static str,
     /// `nginx_config.error_log_level`.
     pub(crate) log_level: &'static str,
+    /// Environment variables, beside those of the tests.
+    pub(crate) environment: &'static [(&'static str, &'static str)],
 }
 
 impl Default for Setup {
@@ -39,7 +41,17 @@ impl Default for Setup {
         let wished = std::env::var("RINGGATE_TEST_DRIVER").unwrap_or_default();
         let driver = ["epoll", "io_uring"].into_iter().find(|driver| *driver == wished).unwrap_or("auto");
         let (apisix, http, admin, top) = ("", "", "", "");
-        Self { workers: 2, driver, shutdown_timeout: "10s", apisix, http, admin, top, log_level: "warn" }
+        Self {
+            workers: 2,
+            driver,
+            shutdown_timeout: "10s",
+            apisix,
+            http,
+            admin,
+            top,
+            log_level: "warn",
+            environment: &[],
+        }
     }
 }
 
@@ -284,6 +296,7 @@ fn spawn(directory: &Path, setup: &Setup) -> Child {
     Command::new(env!("CARGO_BIN_EXE_ringgate"))
         .args(["run", "--workers", &setup.workers.to_string(), "--driver", setup.driver])
         .current_dir(directory)
+        .envs(setup.environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(append(STDOUT))
         .stderr(append(STDERR))

@@ -190,7 +190,7 @@ mod tests {
             (
                 ManagerKind::Gcp,
                 r#"{"auth_config": {"client_email": "a", "private_key": "x", "project_id": "p"}}"#,
-                Some("the secret conf cannot be used: private_key: not PEM"),
+                Some("the secret conf cannot be used: private_key: "),
             ),
         ] {
             let found = parsed(kind, text);

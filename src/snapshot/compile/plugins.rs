@@ -345,7 +345,7 @@ fn holds_reference_at(value: &Value, path: &str) -> bool {
 }
 
 /// `reason`, unless it quotes a text of `configuration`, which may be a secret.
-fn without_values(reason: String, configuration: &Value) -> String {
+pub(super) fn without_values(reason: String, configuration: &Value) -> String {
     if quotes(&reason, configuration) { "a resolved value cannot be used".to_owned() } else { reason }
 }
 

@@ -3,6 +3,7 @@
 mod consumers;
 mod incremental;
 mod routes;
+mod secrets;
 
 use super::*;
 use crate::auth::consumer::{AuthMaterial, Consumer, ConsumerTable, Credential};
@@ -66,6 +67,7 @@ static AUTH: PluginType = PluginType {
 };
 static LIMIT: PluginType = plain("limit", 1000);
 static OTHER: PluginType = plain("other", 500);
+static SECRETIVE: PluginType = PluginType { encrypted_fields: &["deep.secret"], ..plain("secretive", 400) };
 
 /// A compiler and what a worker would have after its changes.
 struct World {
@@ -80,7 +82,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let catalog = Catalog::new(&[&AUTH, &LIMIT, &OTHER], Rules::default());
+        let catalog = Catalog::new(&[&AUTH, &LIMIT, &OTHER, &SECRETIVE], Rules::default());
         Self {
             compiler: Compiler::with_catalog("/apisix", KeepalivePool::default(), catalog),
             revision: 0,
