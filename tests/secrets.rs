@@ -4,9 +4,12 @@
 
 #[path = "support/manager.rs"]
 mod manager;
+#[path = "support/moto.rs"]
+mod moto;
 mod support;
 
 use manager::{Identity, Manager, Mood};
+use moto::Moto;
 use serde_json::{Value, json};
 use std::fs;
 use support::client::once;
@@ -300,6 +303,62 @@ fn falling_back_can_be_switched_off() {
     assert_eq!(house.status("k", VALUE), 401);
     assert_eq!(vault.asked(), 0);
     assert!(house.gateway.output().contains("uri says https, but the server speaks plain HTTP"));
+}
+
+/// The signature is verified by another library, as AWS would.
+#[test]
+fn aws_is_asked_with_a_signature() {
+    let secrets = json!({
+        "plain": VALUE,
+        "team/jack": r#"{"jwt-secret": "of the longer name", "a/b": "of a member with a slash"}"#,
+        "team": r#"{"other/x": "of the shorter name"}"#,
+    });
+    let (aws, mut account) = Moto::holding(&secrets);
+    let house = House::new(&setup());
+    account["endpoint_url"] = aws.url().into();
+    house.gateway.put("secrets/aws/1", &account);
+    for (key, reference, value) in [
+        ("whole", "$secret://aws/1/plain", VALUE),
+        ("member", "$secret://aws/1/team/jack/jwt-secret", "of the longer name"),
+        ("slash", "$secret://aws/1/team/jack/a/b", "of a member with a slash"),
+        ("shorter", "$secret://aws/1/team/other/x", "of the shorter name"),
+    ] {
+        house.credential(key, reference);
+        house.settles(key, value, 200);
+        house.becomes(reference, "fresh", None);
+    }
+    for (key, reference, reason) in [
+        ("absent", "$secret://aws/1/absent/x", "key_missing"),
+        ("no-member", "$secret://aws/1/team/jack/none", "member_missing"),
+        ("no-object", "$secret://aws/1/plain/x", "wrong_type"),
+    ] {
+        house.credential(key, reference);
+        house.becomes(reference, "failing", Some(reason));
+    }
+    let right = account["secret_access_key"].clone();
+    account["secret_access_key"] = "not the key".into();
+    house.gateway.put("secrets/aws/1", &account);
+    house.becomes("$secret://aws/1/plain", "stale", Some("forbidden"));
+    assert_eq!(house.status("whole", VALUE), 200, "the last good value stays");
+    let output = house.gateway.output();
+    assert!(![VALUE, right.as_str().unwrap(), "not the key"].iter().any(|text| output.contains(text)), "{output}");
+}
+
+/// Plugins on routes take references too, those that hold no secret included.
+#[test]
+fn configurations_of_routes_take_references() {
+    let house = House::new(&setup());
+    let route = |plugin: Value| json!({"uri": "/c", "plugins": {"jwt-auth": plugin}, "upstream": {"nodes": {"127.0.0.1:1": 1}}});
+    house.gateway.put("routes/c", &route(json!({"realm": "$env://RINGGATE_TEST_JSON/n"})));
+    let challenge = |path: &str| {
+        let answer = house.gateway.request("GET", path, &[], b"");
+        answer.field("www-authenticate").map(str::to_owned)
+    };
+    assert_eq!(challenge("/c").as_deref(), Some("Bearer realm=\"7\""));
+    house.gateway.put("routes/c", &route(json!({"realm": "$env://RINGGATE_TEST_NONE"})));
+    assert_eq!(challenge("/c").as_deref(), Some("Bearer realm=\"$env://RINGGATE_TEST_NONE\""), "no secret: as it is");
+    house.gateway.put("routes/c", &route(json!({"realm": "$env://RINGGATE_TEST_EMPTY"})));
+    assert_eq!(house.gateway.request("GET", "/c", &[], b"").status, 503, "a value that does not fit fails closed");
 }
 
 /// A service account's word is verified by another library, as Google would.

@@ -182,6 +182,33 @@ const RETRIES_PER_S_MAX: u32 = 250;
 mod tests {
     use super::*;
 
+    /// A reference that failed for long waits a minute, unless a request asks for it.
+    #[tokio::test]
+    async fn a_request_has_a_failing_reference_tried_again_soon() {
+        let requests = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let asked = Arc::clone(&requests);
+        let (results, mut resolutions) = tokio::sync::mpsc::unbounded_channel();
+        let settings = Settings { neg_ttl: Duration::from_secs(60), ..Settings::default() };
+        let board = Arc::default();
+        let demand = Box::new(move || asked.load(Ordering::Relaxed));
+        let resolver = crate::secret::Resolver::start(&settings, board, demand, results).unwrap();
+        let (_sender, mut configured) = watch::channel(None);
+        let shared = Arc::clone(&resolver.shared);
+        let mut trouble = Trouble::new(&shared);
+        trouble.attempts = 1000;
+        trouble.since = Instant::now().checked_sub(EAGER_FOR * 2).unwrap_or(trouble.since);
+        let begun = Instant::now();
+        {
+            let waiting = wait(&shared, &mut configured, Some(&trouble));
+            tokio::pin!(waiting);
+            assert!(timeout(LOOK_EVERY * 2, &mut waiting).await.is_err(), "nobody asks");
+            requests.fetch_add(1, Ordering::Relaxed);
+            timeout(Duration::from_secs(20), waiting).await.unwrap();
+        }
+        assert!(begun.elapsed() >= RETRY_ON_USE, "not at once, so that requests cannot flood a manager");
+        assert!(resolutions.try_recv().is_err());
+    }
+
     #[test]
     fn a_failing_reference_is_tried_often_at_first_then_seldom() {
         let pace = Pace { ttl: Duration::from_secs(300), neg_ttl: Duration::from_secs(60) };
