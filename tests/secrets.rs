@@ -161,9 +161,9 @@ fn a_value_that_comes_later_is_found_soon() {
     house.credential("k", REFERENCE);
     assert_eq!(house.status("k", VALUE), 401);
     house.becomes(REFERENCE, "failing", Some("key_missing"));
-    vault.hold(JACK, json!({"other": "x"}));
+    vault.hold(JACK, &json!({"other": "x"}));
     house.becomes(REFERENCE, "failing", Some("member_missing"));
-    vault.hold(JACK, json!({"jwt-secret": VALUE}));
+    vault.hold(JACK, &json!({"jwt-secret": VALUE}));
     house.settles("k", VALUE, 200);
     assert_eq!(house.status("k", REFERENCE), 401, "the literal text proves nothing");
     let asked = vault.state().seen[0].clone();
@@ -174,7 +174,7 @@ fn a_value_that_comes_later_is_found_soon() {
 #[test]
 fn what_is_there_is_waited_for_and_what_changes_is_followed() {
     let (mut house, vault) = (House::new(&setup()), Manager::plain());
-    vault.hold(JACK, json!({"jwt-secret": VALUE}));
+    vault.hold(JACK, &json!({"jwt-secret": VALUE}));
     let namespaced = json!({
         "uri": format!("http://{}/", vault.address), "prefix": "/kv//apisix", "token": "$env://RINGGATE_TEST_TOKEN",
         "namespace": "team",
@@ -185,7 +185,7 @@ fn what_is_there_is_waited_for_and_what_changes_is_followed() {
     assert_eq!(vault.state().seen[0].fields["x-vault-namespace"], "team");
     house.becomes(REFERENCE, "fresh", None);
 
-    vault.hold(JACK, json!({"jwt-secret": "rotated"}));
+    vault.hold(JACK, &json!({"jwt-secret": "rotated"}));
     house.settles("k", "rotated", 200);
     assert_eq!(house.status("k", VALUE), 401);
 
@@ -204,7 +204,7 @@ fn what_is_there_is_waited_for_and_what_changes_is_followed() {
     house.becomes(REFERENCE, "failing", Some("key_missing"));
 
     let second = Manager::plain();
-    second.hold("/v1/kv/data/apisix/jack", json!({"data": {"jwt-secret": 7}, "metadata": {"version": 1}}));
+    second.hold("/v1/kv/data/apisix/jack", &json!({"data": {"jwt-secret": 7}, "metadata": {"version": 1}}));
     let uri = format!("http://{}", second.address);
     let version_2 = json!({"uri": uri, "prefix": "kv/apisix", "token": "root", "kv_version": 2});
     house.gateway.put("secrets/vault/1", &version_2);
@@ -272,7 +272,7 @@ fn tls_is_verified_and_left_only_towards_this_host() {
     let top = "ringgate: {secret: {ca_file: ca.pem}}\n";
     let house = House::around(Gateway::in_directory(directory, &Setup { top, ..setup() }));
     for manager in [&vault, &stranger] {
-        manager.hold(JACK, json!({"jwt-secret": VALUE}));
+        manager.hold(JACK, &json!({"jwt-secret": VALUE}));
     }
     house.vault(&format!("https://{}", vault.address));
     house.credential("k", REFERENCE);
@@ -284,7 +284,7 @@ fn tls_is_verified_and_left_only_towards_this_host() {
     house.becomes(REFERENCE, "stale", Some("certificate"));
 
     let plain = Manager::plain();
-    plain.hold(JACK, json!({"jwt-secret": "in plain"}));
+    plain.hold(JACK, &json!({"jwt-secret": "in plain"}));
     house.vault(&format!("https://{}", plain.address));
     house.settles("k", "in plain", 200);
     let output = house.gateway.output();
@@ -294,7 +294,7 @@ fn tls_is_verified_and_left_only_towards_this_host() {
 #[test]
 fn falling_back_can_be_switched_off() {
     let vault = Manager::plain();
-    vault.hold(JACK, json!({"jwt-secret": VALUE}));
+    vault.hold(JACK, &json!({"jwt-secret": VALUE}));
     let top = "ringgate: {secret: {vault_loopback_http_fallback: false}}\n";
     let house = House::new(&Setup { top, ..setup() });
     house.vault(&format!("https://{}", vault.address));

@@ -138,7 +138,6 @@ async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, 
     *request.uri_mut() =
         target.parse().map_err(|_| Failure::Configuration("its uri has a path that is none".into()))?;
     let authority = ask.url.authority().map_or("", |authority| authority.as_str());
-    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let authority = HeaderValue::from_str(authority);
     request.headers_mut().insert(HOST, authority.map_err(|_| Failure::Configuration("its uri has no host".into()))?);
     request.headers_mut().extend(ask.fields.iter().cloned());

@@ -39,27 +39,26 @@ impl Tls {
 
     /// What makes connections; one that does not verify the server only where a configuration says so.
     pub(super) fn connector(&self, verifies: bool) -> Result<TlsConnector, Failure> {
-        let (made, make): (_, fn(&Self) -> Result<ClientConfig, rustls::Error>) =
-            if verifies { (&self.verifying, Self::verifying) } else { (&self.trusting, Self::trusting) };
+        let made = if verifies { &self.verifying } else { &self.trusting };
         if let Some(config) = made.get() {
             return Ok(TlsConnector::from(Arc::clone(config)));
         }
-        let config = make(self).map_err(|error| Failure::Tls(error.to_string()))?;
+        let config = if verifies { self.verifying_config() } else { trusting_config() };
+        let config = config.map_err(|error| Failure::Tls(error.to_string()))?;
         Ok(TlsConnector::from(Arc::clone(made.get_or_init(|| Arc::new(config)))))
     }
 
-    fn verifying(&self) -> Result<ClientConfig, rustls::Error> {
+    fn verifying_config(&self) -> Result<ClientConfig, rustls::Error> {
         let roots = self.roots.clone().unwrap_or_else(|| Arc::new(system_roots()));
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         Ok(builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth())
     }
+}
 
-    fn trusting(&self) -> Result<ClientConfig, rustls::Error> {
-        let provider = Arc::new(ring::default_provider());
-        let builder =
-            ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-        Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName(provider))).with_no_client_auth())
-    }
+fn trusting_config() -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName(provider))).with_no_client_auth())
 }
 
 fn system_roots() -> RootCertStore {

@@ -92,7 +92,7 @@ impl Collector for Secrets {
         let kind = ConstGauge::new(0_i64).metric_type();
         let mut references = encoder.encode_descriptor("secret_references", help, None, kind)?;
         for state in secret::board::State::ALL {
-            let count = ConstGauge::new(self.0.count(state) as i64);
+            let count = ConstGauge::new(self.0.count(state).cast_signed() as i64);
             count.encode(references.encode_family(&[("state", state.name())])?)?;
         }
         let fetches = ConstCounter::new(self.0.fetch_count());

@@ -1,5 +1,6 @@
 //! A server that secrets are asked of: Vault's and GCP's ways, in plain HTTP or with OpenSSL's TLS.
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(clippy::expect_used, reason = "a peer that cannot be set up fails its test, with the text as the reason")]
 
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
@@ -10,7 +11,7 @@ use openssl::ssl::{SslAcceptor, SslMethod};
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,13 +27,13 @@ pub(crate) struct Manager {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     /// Answers to `GET`, by path.
-    pub(crate) secrets: HashMap<String, Value>,
+    pub(crate) secrets: BTreeMap<String, Value>,
     /// How it misbehaves.
     pub(crate) mood: Mood,
     /// What it was asked.
     pub(crate) seen: Vec<Asked>,
     /// Answers to `POST`, by path.
-    pub(crate) posts: HashMap<String, Value>,
+    pub(crate) posts: BTreeMap<String, Value>,
     /// The value of `Authorization` or `X-Vault-Token` that opens anything.
     pub(crate) key: String,
 }
@@ -61,7 +62,7 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) path: String,
     /// Names in lower case.
-    pub(crate) fields: HashMap<String, String>,
+    pub(crate) fields: BTreeMap<String, String>,
     pub(crate) body: String,
 }
 
@@ -100,7 +101,7 @@ impl Manager {
     }
 
     /// Holds `value` at `path`, as Vault shows it.
-    pub(crate) fn hold(&self, path: &str, value: Value) {
+    pub(crate) fn hold(&self, path: &str, value: &Value) {
         self.state().secrets.insert(path.to_owned(), json!({"data": value, "lease_duration": 2_764_800}));
     }
 
@@ -144,8 +145,8 @@ impl Manager {
             return;
         }
         let mut words = line.split(' ');
-        asked.method = words.next().unwrap_or_default().to_owned();
-        asked.path = words.next().unwrap_or_default().to_owned();
+        words.next().unwrap_or_default().clone_into(&mut asked.method);
+        words.next().unwrap_or_default().clone_into(&mut asked.path);
         loop {
             let mut line = String::new();
             if stream.read_line(&mut line).is_err() || line.trim().is_empty() {

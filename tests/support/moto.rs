@@ -1,4 +1,5 @@
-//! AWS as moto plays it (PyPI `moto[server]`): it verifies signatures by botocore's own code.
+//! AWS as moto plays it (`moto[server]` in Python): it verifies signatures by botocore's own code.
+#![allow(clippy::expect_used, reason = "a peer that cannot be set up fails its test, with the text as the reason")]
 
 use serde_json::Value;
 use std::fs::{self, File};

@@ -74,12 +74,12 @@ impl Members {
         self.text(name)?.ok_or_else(|| Failure::Configuration(format!("{name} is missing")))
     }
 
-    /// The address at `name`, `http` or `https`, without a slash at its end.
+    /// The address at `name`, `http` or `https`, without user, query, and slash at its end.
     fn url(&self, name: &str, default: &str) -> Result<String, Failure> {
         let text = self.text(name)?.map_or_else(|| default.to_owned(), |text| text.expose().to_owned());
         let text = text.trim_end_matches('/');
         let is_url = text.parse::<Uri>().is_ok_and(|url| {
-            matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && url.query().is_none()
+            matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some() && !text.contains(['@', '?'])
         });
         if is_url { Ok(text.to_owned()) } else { Err(Failure::Configuration(format!("{name} is no http(s) address"))) }
     }
@@ -139,6 +139,17 @@ mod tests {
             ("", Some("")),
         ] {
             assert_eq!(encode_path(path).as_deref(), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_no_user_and_no_query() {
+        for (uri, is_right) in
+            [("http://h:1/x/", true), ("http://u:p@h", false), ("http://h/?a", false), ("ftp://h", false)]
+        {
+            let Value::Object(members) = serde_json::json!({"uri": uri}) else { panic!("an object") };
+            let members = Members { members, environment: |_| None };
+            assert_eq!(members.url("uri", "").is_ok(), is_right, "{uri}");
         }
     }
 

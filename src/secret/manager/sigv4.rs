@@ -38,7 +38,7 @@ impl Signer<'_> {
         let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);
         let hashed = hex(digest(&SHA256, canonical.as_bytes()).as_ref());
         let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{hashed}");
-        let signature = hex(mac(&self.key(day), &to_sign).as_ref());
+        let signature = hex(mac(self.key(day), &to_sign).as_ref());
         let id = self.access_key_id;
         format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}")
     }

@@ -111,32 +111,13 @@ impl Catalog {
             tracing::error!(key, plugin = name, "a secret of the plugin is not resolved: what uses it answers 503");
             return Ok(State::Runs(unresolved_link(known.kind)));
         }
-        let built = self.build_resolved(known, &mut configuration, site);
+        let built = known.build(&mut configuration, site);
         if has_values {
             let built = built.map_err(|reason| without_values(reason, &configuration));
             wipe(&mut configuration);
             return built;
         }
         built
-    }
-
-    /// Builds a plugin once its references are replaced; those left stand for themselves, in fields that hold no secret.
-    fn build_resolved(&self, known: &Known, configuration: &mut Value, site: Site<'_>) -> Result<State, String> {
-        let mut meta = Meta::of(configuration)?;
-        let own_meta = match configuration {
-            Value::Object(members) => members.shift_remove("_meta"),
-            _ => None,
-        };
-        known.schema.as_ref().map_err(Clone::clone)?.check(configuration)?;
-        (known.kind.check)(configuration, Side::Route)?;
-        let plugin = (known.kind.build)(configuration, &Site { meta: own_meta.as_ref(), ..site })?;
-        Ok(State::Runs(Link {
-            name: known.kind.name,
-            priority: meta.priority.unwrap_or(known.kind.priority),
-            is_auth: known.kind.auth.is_some(),
-            filter: meta.filter.take().map(|expression| Arc::new(Filter::new(expression, known.kind.first_phase))),
-            plugin: meta.wrap(plugin),
-        }))
     }
 
     /// What a consumer lays over a route: `sets` merged as by [`merge`], without authentication plugins; a plugin that
@@ -209,6 +190,25 @@ impl Catalog {
 }
 
 impl Known {
+    /// Builds a plugin once its references are replaced; those left stand for themselves, in fields that hold no secret.
+    fn build(&self, configuration: &mut Value, site: Site<'_>) -> Result<State, String> {
+        let mut meta = Meta::of(configuration)?;
+        let own_meta = match configuration {
+            Value::Object(members) => members.shift_remove("_meta"),
+            _ => None,
+        };
+        self.schema.as_ref().map_err(Clone::clone)?.check(configuration)?;
+        (self.kind.check)(configuration, Side::Route)?;
+        let plugin = (self.kind.build)(configuration, &Site { meta: own_meta.as_ref(), ..site })?;
+        Ok(State::Runs(Link {
+            name: self.kind.name,
+            priority: meta.priority.unwrap_or(self.kind.priority),
+            is_auth: self.kind.auth.is_some(),
+            filter: meta.filter.take().map(|expression| Arc::new(Filter::new(expression, self.kind.first_phase))),
+            plugin: meta.wrap(plugin),
+        }))
+    }
+
     fn check_credential(&self, configuration: &Value) -> Result<(), String> {
         let schema = self.consumer_schema.as_ref().ok_or("not an authentication plugin")?;
         schema.as_ref().map_err(Clone::clone)?.check(configuration)?;

@@ -87,10 +87,18 @@ impl Secrets {
                 }
                 value.is_some()
             }
-            Value::Array(items) => items.iter_mut().fold(false, |any, item| self.resolve(item) || any),
-            Value::Object(members) => members.values_mut().fold(false, |any, member| self.resolve(member) || any),
+            Value::Array(items) => self.resolve_each(items.iter_mut()),
+            Value::Object(members) => self.resolve_each(members.values_mut()),
             Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
+    }
+
+    fn resolve_each<'v>(&self, values: impl Iterator<Item = &'v mut Value>) -> bool {
+        let mut has_any = false;
+        for value in values {
+            has_any |= self.resolve(value);
+        }
+        has_any
     }
 
     fn add(&mut self, reference: &str, key: &Arc<str>, out: &mut Compiled) {
