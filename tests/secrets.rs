@@ -189,8 +189,12 @@ fn what_is_there_is_waited_for_and_what_changes_is_followed() {
     house.settles("k", "rotated", 200);
     assert_eq!(house.status("k", VALUE), 401);
 
-    for (mood, reason) in [(Mood::Down, "unreachable"), (Mood::Status(500), "server"), (Mood::Status(403), "forbidden")]
-    {
+    for (mood, reason) in [
+        (Mood::Down, "unreachable"),
+        (Mood::Status(500), "server"),
+        (Mood::Status(403), "forbidden"),
+        (Mood::Page(404), "status"),
+    ] {
         vault.be(mood);
         house.becomes(REFERENCE, "stale", Some(reason));
         assert_eq!(house.status("k", "rotated"), 200, "the last good value stays: {mood:?}");

@@ -123,7 +123,10 @@ impl Failure {
     /// Whether the manager has said that the secret is not there (any more), or nobody can be asked for it: a value
     /// from before is withdrawn. After any other failure it stays in use.
     pub fn withdraws(&self) -> bool {
-        matches!(self, Self::NoConfiguration | Self::KeyMissing | Self::MemberMissing | Self::NotText)
+        matches!(
+            self,
+            Self::NoConfiguration | Self::KeyMissing | Self::MemberMissing | Self::NotText | Self::NotAnObject
+        )
     }
 }
 

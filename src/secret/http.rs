@@ -55,13 +55,13 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|_| Failure::NotJson)
     }
 
-    /// What a status says that is no success; 404 is the caller's to tell.
+    /// What a status says that is no success. That a secret is not there says only the manager's own JSON: something
+    /// before a manager that is down may answer 404 too.
     pub(super) fn failure(&self) -> Option<Failure> {
         match self.status {
             200..=299 => None,
             300..=399 => Some(Failure::Redirected(self.status)),
             401 | 403 => Some(Failure::Forbidden(self.status)),
-            404 => Some(Failure::KeyMissing),
             429 => Some(Failure::Throttled),
             500.. => Some(Failure::Server(self.status)),
             other => Some(Failure::Status(other)),

@@ -52,6 +52,8 @@ pub(crate) enum Mood {
     Status(u16),
     /// Bytes that are no JSON.
     Garbled,
+    /// A page that is no JSON, with this status: something before it answers.
+    Page(u16),
     /// More bytes than anybody needs.
     Endless,
 }
@@ -178,6 +180,7 @@ impl Manager {
         match mood {
             Mood::Status(status) => return (status, "{\"errors\":[]}".to_owned()),
             Mood::Garbled => return (200, "<html>".to_owned()),
+            Mood::Page(status) => return (status, "<html>".to_owned()),
             Mood::Endless => return (200, " ".repeat((1 << 20) + 1)),
             Mood::Well | Mood::Down | Mood::Silent => {}
         }
@@ -188,7 +191,8 @@ impl Manager {
         let has_key = ["x-vault-token", "authorization"].iter().any(|name| asked.fields.get(*name) == Some(&state.key));
         match (has_key, state.secrets.get(&asked.path)) {
             (false, _) => (403, "{\"errors\":[\"permission denied\"]}".to_owned()),
-            (true, None) => (404, "{\"errors\":[]}".to_owned()),
+            // Vault's form and GCP's.
+            (true, None) => (404, "{\"errors\":[],\"error\":{\"code\":404}}".to_owned()),
             (true, Some(value)) => (200, value.to_string()),
         }
     }

@@ -73,7 +73,8 @@ impl Gcp {
                 // The token may have been taken back before its time.
                 *self.access.lock().await = None;
             }
-            return Err(failure);
+            let is_theirs = answer.json().is_ok_and(|json| json.get("error").is_some());
+            return Err(if answer.status == 404 && is_theirs { Failure::KeyMissing } else { failure });
         }
         let mut json = answer.json()?;
         let data = match json.pointer_mut("/payload/data").map(Value::take) {
@@ -113,7 +114,7 @@ impl Gcp {
         let answer = client.send(&ask).await?;
         match answer.failure() {
             // RFC 6749 §5.2: the account or its key is not accepted.
-            Some(Failure::Status(400) | Failure::KeyMissing) => return Err(Failure::Forbidden(answer.status)),
+            Some(Failure::Status(400)) => return Err(Failure::Forbidden(answer.status)),
             Some(failure) => return Err(failure),
             None => {}
         }

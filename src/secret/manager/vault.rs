@@ -48,6 +48,7 @@ impl Vault {
         // What is there counts, whatever the status says, as in the original.
         match json.get_mut("data").map(Value::take) {
             Some(data @ Value::Object(_)) => member::of_object(unnested(data), name),
+            _ if answer.status == 404 && json.get("errors").is_some() => Err(Failure::KeyMissing),
             _ => Err(answer.failure().unwrap_or(Failure::NotJson)),
         }
     }
