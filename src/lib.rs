@@ -33,6 +33,7 @@ pub mod control;
 pub mod dns;
 pub mod resource;
 pub mod sealing;
+pub mod secret;
 pub mod snapshot;
 pub mod status;
 pub mod store;

@@ -189,6 +189,20 @@ fn users_passwords_and_databases_are_kept_apart() {
 }
 
 #[test]
+fn a_password_may_be_a_reference() {
+    let redis = Redis::with(&["--requirepass", "default-password"]);
+    let env = vec![("RINGGATE_TEST_REDIS_PASSWORD", "default-password".to_owned())];
+    let bench = Bench { origin: Origin::start(), gateway: Gateway::with(&Setup { env, ..Setup::default() }) };
+    for (id, reference) in [("known", "$env://RINGGATE_TEST_REDIS_PASSWORD"), ("unknown", "$env://RINGGATE_TEST_NONE")]
+    {
+        let limit = json!({"count": 5, "time_window": 600, "redis_password": reference});
+        bench.route(id, &at(&redis, &limit));
+    }
+    assert_eq!(quota(&bench.ask("known"))[1], "4");
+    assert_eq!(bench.ask("unknown").status, 503, "the literal text is never sent");
+}
+
+#[test]
 fn without_redis_requests_fail_or_pass_as_configured_and_recover_within_a_second() {
     let mut redis = Redis::start();
     let bench = Bench::start(2);

@@ -14,7 +14,9 @@ pub(super) fn answer(kind: &Kind, directory: &str, mut items: Vec<Item>, query: 
     let page = Page::of(query)?;
     let filters = Filters::of(kind, query)?;
     // What stands deeper belongs to another kind: a consumer's credentials.
-    items.retain(|item| item.key.strip_prefix(directory).is_some_and(|name| !name.contains('/')));
+    // Secret resources stand one deeper where all managers' are asked for.
+    let is_of_kind = |name: &str| kind.naming == Naming::BelowManager || !name.contains('/');
+    items.retain(|item| item.key.strip_prefix(directory).is_some_and(is_of_kind));
     if items.is_empty() && kind.naming == Naming::BelowConsumer {
         return Err(Answer::key_not_found());
     }

@@ -19,7 +19,7 @@ pub(super) enum Target {
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) kind: &'static Kind,
-    /// The consumer above, where the kind lives below one.
+    /// The consumer or the secret manager above, where the kind lives below one.
     pub(super) parent: Option<String>,
     /// As the path says it, decoded; not yet known to be valid.
     pub(super) id: Option<String>,
@@ -92,6 +92,10 @@ impl Target {
 
 impl Place {
     fn new(kind: &'static Kind, id: Option<String>, rest: Vec<String>) -> Self {
+        if kind.naming == Naming::BelowManager {
+            let mut rest = rest.into_iter();
+            return Self { kind, parent: id, id: rest.next(), sub_path: rest.collect() };
+        }
         let is_below = kind.naming == Naming::Username
             && rest.first().is_some_and(|directory| directory == credential::KIND.directory);
         if !is_below {
@@ -123,9 +127,10 @@ impl Place {
     pub(super) fn key(&self, prefix: &str, id: &str) -> Option<String> {
         let is_name = match self.kind.naming {
             Naming::Username => consumer::is_username(id),
-            Naming::Id | Naming::BelowConsumer | Naming::Plugin => Id::is_valid(id),
+            Naming::Id | Naming::BelowConsumer | Naming::BelowManager | Naming::Plugin => Id::is_valid(id),
         };
-        let has_parent = self.parent.as_deref().is_none_or(consumer::is_username);
+        let is_parent = if self.kind.naming == Naming::BelowManager { Id::is_valid } else { consumer::is_username };
+        let has_parent = self.parent.as_deref().is_none_or(is_parent);
         (is_name && has_parent).then(|| self.kind.key(prefix, self.parent.as_deref(), id))
     }
 }

@@ -33,7 +33,7 @@ async fn state() -> AdminState {
     let (feed, _) = Feed::new(0).unwrap();
     let (_, resolutions) = tokio::sync::mpsc::unbounded_channel();
     let store = Arc::new(MemoryStore::new());
-    let control = Control::start(store, feed, Compiler::default(), None, resolutions).await.unwrap();
+    let control = Control::start(store, feed, Compiler::default(), None, resolutions, None).await.unwrap();
     let key = |name: &str, key: &str, role| AdminKey { name: name.to_owned(), key: key.to_owned(), role };
     AdminState {
         control,

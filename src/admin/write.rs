@@ -164,6 +164,9 @@ impl Planner<'_> {
         keep_update_time: bool,
         change: impl FnOnce(&mut Map<String, Value>) -> Result<(), String>,
     ) -> Planned {
+        if self.subject.kind.naming == Naming::BelowManager && self.subject.id.is_none() {
+            return Err(Refusal::Invalid("no secret id".to_owned()));
+        }
         let key = self.existing_key()?;
         let earlier = self.state.get(&key)?.ok_or(Refusal::Absent)?;
         let mut object = stored(&earlier).ok_or_else(|| format!("what is stored under {key} is not a JSON object"))?;
@@ -195,17 +198,23 @@ impl Planner<'_> {
 
     /// The key that the path names, for calls that need one.
     fn existing_key(&self) -> Result<String, Refusal> {
-        let word = self.subject.kind.word;
-        let id = self.subject.id.ok_or_else(|| format!("missing {word} id"))?;
+        let id = self.subject.id.ok_or_else(|| self.id_missing())?;
         self.place.key(self.subject.prefix, id).ok_or(Refusal::Absent)
+    }
+
+    fn id_missing(&self) -> String {
+        format!("missing {} id", self.subject.kind.word)
     }
 
     /// Makes the object's `id` what the path says; without one there, the object must bring it.
     fn settle_id(&self, object: &mut Map<String, Value>) -> Result<(), String> {
         let word = self.subject.kind.word;
+        if self.subject.kind.naming == Naming::BelowManager {
+            return self.settle_secret_id(object);
+        }
         match (self.subject.id, object.get("id")) {
             (None, None) if self.subject.kind.naming == Naming::Plugin => Err("missing plugin name".to_owned()),
-            (None, None) => Err(format!("missing {word} id")),
+            (None, None) => Err(self.id_missing()),
             (None, Some(_)) => Ok(()),
             (Some(id), Some(own)) if Id::of(own).is_none_or(|own| own.0 != id) => Err(format!("wrong {word} id")),
             (Some(id), _) => {
@@ -213,6 +222,17 @@ impl Planner<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// The id of a secret resource is its manager's name and its own, and only the path says it.
+    fn settle_secret_id(&self, object: &mut Map<String, Value>) -> Result<(), String> {
+        let (Some(manager), Some(id)) = (self.subject.parent, self.subject.id) else { return Err(self.id_missing()) };
+        let whole = format!("{manager}/{id}");
+        if object.get("id").is_some_and(|own| Id::of(own).is_none_or(|own| own.0 != id && own.0 != whole)) {
+            return Err("wrong secret id".to_owned());
+        }
+        object.insert("id".to_owned(), Value::String(whole));
+        Ok(())
     }
 
     /// Sets `create_time`, unless the object has it, to that of `earlier`; `update_time` to now, unless kept.

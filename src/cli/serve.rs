@@ -6,15 +6,19 @@
 
 use super::sealed;
 use crate::admin::{self, AdminState};
+use crate::auth::jwt::failure::Reason;
 use crate::base::clock::Now;
 use crate::config::{AccessLog, Admin, Config, Export};
+use crate::control::SecretSource;
 use crate::control::{self, Control};
 use crate::dns::Resolver;
 use crate::limit::Table;
 use crate::log;
 use crate::metrics::Cells;
+use crate::metrics::Counter;
 use crate::plugin::Rules;
 use crate::resource::PREFIX;
+use crate::secret::{self, Board};
 use crate::snapshot::compile::Compiler;
 use crate::snapshot::feed::Feed;
 use crate::worker::driver::{self, Driver, DriverKind};
@@ -88,8 +92,15 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
         .map_err(|reason| anyhow::anyhow!("cannot start resolving names: {reason}"))?;
     let now = Now::read();
     let limits = Arc::new(Table::new(settings.limit_count.windows_max, now.monotonic_us, now.unix_us / 1000));
-    let compiler = Compiler::new(PREFIX, settings.keepalive, plugin_rules).counting_in(Arc::clone(&limits));
-    let control = Control::start(Arc::new(store), feed, compiler, Some(resolver), resolutions).await?;
+    let cells: Vec<Arc<Cells>> = (0..plan.workers).map(|_| Arc::default()).collect();
+    let board: Arc<Board> = Arc::default();
+    let ca_file = config.secrets.ca_file.as_ref().map(|path| plan.prefix.join(path));
+    let secrets = secret::Settings { ca_file, ..config.secrets };
+    let secrets = secret_source(&secrets, &board, cells.clone())?;
+    let compiler = Compiler::new(PREFIX, settings.keepalive, plugin_rules)
+        .counting_in(Arc::clone(&limits))
+        .resolving(secrets.environment, Arc::clone(&board));
+    let control = Control::start(Arc::new(store), feed, compiler, Some(resolver), resolutions, Some(secrets)).await?;
     let (sink, writers) = start_log(&config.access_log, &plan.prefix, plan.workers)?;
 
     let rejections = Arc::default();
@@ -133,13 +144,13 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
         _ => None,
     };
     if let Some(socket) = sockets.status {
-        tokio::spawn(status::serve(socket, control, is_set(closed.clone())));
+        tokio::spawn(status::serve(socket, control, Arc::clone(&board), is_set(closed.clone())));
     }
     if let (Some(socket), Some(export)) = (sockets.export, config.export) {
         let cells = [cells, vec![swept]].concat();
-        tokio::spawn(
-            async move { status::prometheus::serve(socket, &export.uri, cells, sealing, is_set(closed)).await },
-        );
+        tokio::spawn(async move {
+            status::prometheus::serve(socket, &export.uri, cells, sealing, board, is_set(closed)).await;
+        });
     }
     writeln!(std::io::stdout().lock(), "{announced}")?;
 
@@ -367,6 +378,24 @@ fn admin_state(rules: Admin, server: &str, plugin_rules: Rules, control: Control
         prefix: PREFIX.to_owned(),
         rules: plugin_rules,
     }
+}
+
+/// What resolves references to secrets; more eagerly while workers meet what could be an unresolved one.
+fn secret_source(
+    settings: &secret::Settings,
+    board: &Arc<Board>,
+    cells: Vec<Arc<Cells>>,
+) -> anyhow::Result<SecretSource> {
+    let unresolved = move |cells: &Cells| {
+        // A credential that waits for its secret is nobody's.
+        let unknown = cells.jwt_refusals.get(Reason::KeyUnknown as usize).map_or(0, Counter::value);
+        unknown.wrapping_add(cells.unresolved_secrets.value())
+    };
+    let demand = move || cells.iter().map(|cells| unresolved(cells)).fold(0, u64::wrapping_add);
+    let (results, resolutions) = mpsc::unbounded_channel();
+    let resolver = secret::Resolver::start(settings, Arc::clone(board), Box::new(demand), results)
+        .map_err(|reason| anyhow::anyhow!(reason))?;
+    Ok(SecretSource { resolver, environment: secret::env::process, resolutions })
 }
 
 fn any_ipv6(port: u16) -> SocketAddr {

@@ -17,6 +17,7 @@ mod limit_count;
 mod listen;
 mod merge;
 mod read;
+mod secret;
 mod section;
 mod source;
 mod substitute;
@@ -56,6 +57,8 @@ pub struct Config {
     pub process_log: ProcessLog,
     /// `apisix.dns_resolver` and its neighbours.
     pub resolver: ResolverOptions,
+    /// `apisix.lru.secret` and `ringgate.secret`.
+    pub secrets: crate::secret::Settings,
     /// `plugins`: the enabled ones, all of which exist.
     pub plugins: Vec<String>,
     /// What `ringgate.jwt` says to the control side about plugins.

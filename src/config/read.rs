@@ -5,7 +5,7 @@ use super::section::{Section, shown};
 use super::yaml::Table;
 use super::{
     AccessLog, Admin, Config, LogFormat, LogLevel, ProcessLog, admin, data_encryption, export, jwt, keys, limit_count,
-    listen, merge, substitute,
+    listen, merge, secret, substitute,
 };
 use crate::dns::ResolverOptions;
 use crate::log::Escape;
@@ -30,6 +30,8 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     let mut apisix = root.section("apisix")?;
     let mut router = apisix.section("router")?;
     let mut encryption = apisix.section("data_encryption")?;
+    let mut lru = apisix.section("lru")?;
+    let mut lru_secret = lru.section("secret")?;
     let mut nginx = root.section("nginx_config")?;
     let mut http = nginx.section("http")?;
     let mut upstream = http.section("upstream")?;
@@ -40,6 +42,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
     let mut jwt = own.section("jwt")?;
     let mut limit_count = own.section("limit_count")?;
     let mut own_encryption = own.section("data_encryption")?;
+    let mut own_secret = own.section("secret")?;
     let mut plugin_attr = root.section("plugin_attr")?;
     let mut prometheus = plugin_attr.section("prometheus")?;
 
@@ -63,6 +66,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
             format: own.choice("log_format", FORMATS)?.unwrap_or(LogFormat::Text),
         },
         resolver: resolver(&mut apisix)?,
+        secrets: secret::read(&mut lru_secret, &mut own_secret, &mut warnings)?,
         plugins,
         plugin_rules: jwt::plugin_rules(&mut jwt)?,
         data_encryption: data_encryption::read(&mut encryption, &mut own_encryption)?,
@@ -92,6 +96,8 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
         nginx,
         router,
         encryption,
+        lru_secret,
+        lru,
         apisix,
         admin_section,
         deployment,
@@ -99,6 +105,7 @@ pub(super) fn read(table: Table, environment: substitute::Environment<'_>) -> Re
         jwt,
         limit_count,
         own_encryption,
+        own_secret,
         own,
         prometheus,
         plugin_attr,

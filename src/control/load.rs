@@ -2,8 +2,8 @@
 
 use super::index::Index;
 use super::leases::Leases;
-use super::names::{Names, Resolve};
-use super::writer::{Job, Writer};
+use super::names::{Names, Resolve, SecretSource};
+use super::writer::{Job, Outside, Writer};
 use super::{Compile, Shared};
 use crate::base::clock;
 use crate::dns::Resolution;
@@ -19,14 +19,16 @@ use tokio::time::Instant;
 pub(super) async fn load<C: Compile, N: Resolve>(
     shared: Arc<Shared>,
     mut compiler: C,
-    resolver: N,
+    (resolver, resolutions): (N, mpsc::UnboundedReceiver<Resolution>),
+    secrets: Option<SecretSource>,
     queue: mpsc::Receiver<Job>,
-    resolutions: mpsc::UnboundedReceiver<Resolution>,
 ) -> Result<Writer<C, N>, StoreError> {
     let now_unix_s = clock::unix().as_secs();
     let mut index = Index::default();
     let mut leases = Leases::default();
-    let mut names = Names::new(resolver);
+    let mut outside = Outside::new(Names::new(resolver), resolutions, secrets);
+    let mut managers = Vec::new();
+    let mut secrets_wanted = Vec::new();
     let mut changes = Vec::new();
     let mut expired: Vec<Write> = Vec::new();
     let mut after: Option<Arc<str>> = None;
@@ -45,18 +47,23 @@ pub(super) async fn load<C: Compile, N: Resolve>(
             events.push(Event { revision: item.mod_revision, key: item.key, value: Some(item.value) });
         }
         let mut compiled = compiler.apply(&events);
-        names.release(&compiled.names_released);
-        drop(names.want(compiled.names_wanted));
+        outside.names.release(&compiled.names_released);
+        drop(outside.names.want(compiled.names_wanted));
+        managers.append(&mut compiled.managers);
+        secrets_wanted.append(&mut compiled.secrets_wanted);
         changes.append(&mut compiled.changes);
         // What else runs on this thread gets its turn between pages.
         tokio::task::yield_now().await;
     }
+    // Managers come before what is to be asked of them. Nothing is released: each object is seen once.
+    outside.secrets.configure(&managers);
+    drop(outside.secrets.want(secrets_wanted));
     if !expired.is_empty() {
         shared.store.commit(&expired)?;
     }
     shared.feed.publish(Batch { revision: shared.store.revision(), changes }).await;
     let deadline = Instant::now() + shared.waits.start_resolution;
-    let mut writer = Writer::new(shared, compiler, names, index, leases, queue, resolutions);
+    let mut writer = Writer::new(shared, compiler, outside, index, leases, queue);
     writer.resolve_until(deadline).await;
     Ok(writer)
 }

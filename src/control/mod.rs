@@ -20,9 +20,11 @@ mod tests;
 mod view;
 mod writer;
 
+pub use names::SecretSource;
 pub use view::View;
 
 use crate::dns::{Resolution, Resolver};
+use crate::secret::Secret;
 use crate::snapshot::change::Change;
 use crate::snapshot::compile::{Compiled, Compiler};
 use crate::snapshot::feed::{ACKNOWLEDGE_WAIT_MAX, Epoch, Feed};
@@ -93,28 +95,29 @@ impl Control {
     ///
     /// Runs on a tokio runtime and keeps two kinds of task there: the writer, and one for each group of writes that
     /// waits for workers. Without a `resolver`, names are asked of nobody and not waited for; `resolutions` are
-    /// taken all the same. The workers need not run yet: the first batch waits in their mailboxes.
+    /// taken all the same. Without `secrets`, references to secret managers stay unresolved. The workers need not run yet: the first batch waits in their mailboxes.
     pub async fn start(
         store: Arc<dyn Store>,
         feed: Feed,
         compiler: Compiler,
         resolver: Option<Resolver>,
         resolutions: mpsc::UnboundedReceiver<Resolution>,
+        secrets: Option<SecretSource>,
     ) -> Result<Self, StoreError> {
-        Self::start_with(store, feed, compiler, resolver, resolutions, Waits::default()).await
+        Self::start_with(store, feed, compiler, (resolver, resolutions), secrets, Waits::default()).await
     }
 
     async fn start_with<C: Compile, N: Resolve>(
         store: Arc<dyn Store>,
         feed: Feed,
         compiler: C,
-        resolver: N,
-        resolutions: mpsc::UnboundedReceiver<Resolution>,
+        names: (N, mpsc::UnboundedReceiver<Resolution>),
+        secrets: Option<SecretSource>,
         waits: Waits,
     ) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared { store, feed, waits, lagging_since_unix_s: AtomicU64::new(0) });
         let (queue, writes) = mpsc::channel(QUEUE_WRITES_MAX);
-        let writer = load::load(Arc::clone(&shared), compiler, resolver, writes, resolutions).await?;
+        let writer = load::load(Arc::clone(&shared), compiler, names, secrets, writes).await?;
         tokio::spawn(writer.run());
         Ok(Self { shared, queue })
     }
@@ -231,6 +234,8 @@ trait Compile: Send + 'static {
     fn apply(&mut self, events: &[Event]) -> Compiled;
     /// See [`Compiler::resolved`].
     fn resolved(&mut self, name: &str, addresses: &[IpAddr]) -> Vec<Change>;
+    /// See [`Compiler::secret`].
+    fn secret(&mut self, reference: &str, value: Option<Secret>) -> Compiled;
 }
 
 impl Compile for Compiler {
@@ -241,6 +246,10 @@ impl Compile for Compiler {
     fn resolved(&mut self, name: &str, addresses: &[IpAddr]) -> Vec<Change> {
         Self::resolved(self, name, addresses)
     }
+
+    fn secret(&mut self, reference: &str, value: Option<Secret>) -> Compiled {
+        Self::secret(self, reference, value)
+    }
 }
 
 /// How long things may take before their wait is given up.
@@ -248,9 +257,9 @@ impl Compile for Compiler {
 struct Waits {
     /// For every worker to have applied a batch.
     live: Duration,
-    /// For the first answer to a name that a write made wanted.
+    /// For the first answer to a name or a reference that a write made wanted.
     first_resolution: Duration,
-    /// For the first answers to all names that the stored configuration needs.
+    /// For the first answers to all names and references that the stored configuration needs.
     start_resolution: Duration,
 }
 
@@ -268,7 +277,8 @@ impl Default for Waits {
 pub const QUEUE_WRITES_MAX: usize = 1024;
 /// Writes committed together at most.
 pub const GROUP_WRITES_MAX: usize = 512;
-/// How long a write's answer waits for the first addresses of names that it made wanted.
+/// How long a write's answer waits for the first addresses of names, and values of references, that it made wanted.
 pub const FIRST_RESOLUTION_WAIT: Duration = Duration::from_secs(1);
-/// How long the start waits for the first addresses of the names that the stored configuration needs.
+/// How long the start waits for the first addresses of names, and values of references, that the stored configuration
+/// needs.
 pub const START_RESOLUTION_WAIT: Duration = Duration::from_secs(5);

@@ -1,7 +1,11 @@
-//! Domain names on their way to a first answer: a write that needs one is answered once it can be reached.
+//! Domain names and references to secrets on their way to a first answer: a write that needs one is answered once it
+//! has come.
 
 use crate::base::map::HashMap;
 use crate::dns::Resolver;
+use crate::secret;
+use crate::secret::env::Environment;
+use crate::snapshot::compile::ManagerChange;
 use crate::snapshot::feed::Epoch;
 use tokio::sync::oneshot;
 
@@ -33,7 +37,48 @@ impl Resolve for Option<Resolver> {
     }
 }
 
-/// Comes with the batch that carries a name's first addresses; closed if the name is no longer wanted.
+/// Who resolves references to secrets, and where its results arrive.
+pub struct SecretSource {
+    /// What asks secret managers.
+    pub resolver: secret::Resolver,
+    /// What their configurations' references to the environment are read from.
+    pub environment: Environment,
+    /// Its results.
+    pub resolutions: tokio::sync::mpsc::UnboundedReceiver<secret::Resolution>,
+}
+
+/// A resolver of references, and what it reads the environment from; nobody answers without one.
+pub(super) type Secrets = Names<Option<(secret::Resolver, Environment)>>;
+
+impl Resolve for Option<(secret::Resolver, Environment)> {
+    fn answers(&self) -> bool {
+        self.is_some()
+    }
+
+    fn want(&self, reference: &str) {
+        if let Some((resolver, _)) = self {
+            resolver.want(reference);
+        }
+    }
+
+    fn release(&self, reference: &str) {
+        if let Some((resolver, _)) = self {
+            resolver.release(reference);
+        }
+    }
+}
+
+impl Secrets {
+    /// Secret resources are as `changes` say.
+    pub(super) fn configure(&self, changes: &[ManagerChange]) {
+        let Some((resolver, environment)) = &self.resolver else { return };
+        for ManagerChange { name, configuration } in changes {
+            resolver.configure(name, configuration.as_deref(), *environment);
+        }
+    }
+}
+
+/// Comes with the batch that carries a name's first addresses, or a reference's first value; closed if the name is no longer wanted.
 pub(super) type FirstAnswer = oneshot::Receiver<Epoch>;
 
 /// The resolver, and who waits for its first answers.

@@ -36,6 +36,11 @@ impl Compile for Echo {
     fn resolved(&mut self, name: &str, addresses: &[IpAddr]) -> Vec<Change> {
         vec![said(&format!("{name} is {addresses:?}"))]
     }
+
+    fn secret(&mut self, reference: &str, value: Option<Secret>) -> Compiled {
+        let text = value.map_or_else(|| "nothing".to_owned(), |value| value.expose().to_owned());
+        Compiled { changes: vec![said(&format!("{reference} is {text}"))], ..Compiled::default() }
+    }
 }
 
 /// A resolver that says yes and answers when the test does.
@@ -135,7 +140,7 @@ impl House {
         let workers = mailboxes.into_iter().map(|(mailbox, doorbell)| work(mailbox, doorbell)).collect();
         let (resolutions, results) = mpsc::unbounded_channel();
         let as_store: Arc<dyn Store> = Arc::<Gate>::clone(&store);
-        let control = Control::start_with(as_store, feed, Echo, Patient, results, waits()).await.unwrap();
+        let control = Control::start_with(as_store, feed, Echo, (Patient, results), None, waits()).await.unwrap();
         Self { control, store, resolutions, workers }
     }
 

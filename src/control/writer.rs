@@ -1,20 +1,22 @@
-//! The one task that changes configuration: writes in groups, expiries, and addresses of names.
+//! The one task that changes configuration: writes in groups, expiries, addresses of names, and secrets.
 
 use super::index::Index;
 use super::leases::Leases;
-use super::names::{FirstAnswer, Names, Resolve};
+use super::names::{FirstAnswer, Names, Resolve, SecretSource, Secrets};
 use super::settle::{Settling, settle};
 use super::view::{Group, View};
 use super::{Compile, GROUP_WRITES_MAX, Shared};
 use crate::base::clock;
 use crate::dns::Resolution;
+use crate::secret;
 use crate::snapshot::change::{Batch, Change};
+use crate::snapshot::compile::Compiled;
 use crate::snapshot::feed::Epoch;
 use crate::store::{Event, Op, StoreError, Write};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 /// A queued write: runs its checks and, if they accept it, says what to write. It answers a refusal by itself.
 pub(super) type Job = Box<dyn FnOnce(&View<'_>) -> Option<Accepted> + Send>;
@@ -40,12 +42,10 @@ pub(super) enum Failure {
 pub(super) struct Writer<C, N> {
     shared: Arc<Shared>,
     compiler: C,
-    names: Names<N>,
+    outside: Outside<N>,
     index: Index,
     leases: Leases,
     queue: mpsc::Receiver<Job>,
-    /// `None` once nobody sends any more.
-    resolutions: Option<mpsc::UnboundedReceiver<Resolution>>,
     /// No expiry is acted on before this: set after a failed attempt.
     expire_from: Instant,
 }
@@ -54,14 +54,12 @@ impl<C: Compile, N: Resolve> Writer<C, N> {
     pub(super) fn new(
         shared: Arc<Shared>,
         compiler: C,
-        names: Names<N>,
+        outside: Outside<N>,
         index: Index,
         leases: Leases,
         queue: mpsc::Receiver<Job>,
-        resolutions: mpsc::UnboundedReceiver<Resolution>,
     ) -> Self {
-        let resolutions = Some(resolutions);
-        Self { shared, compiler, names, index, leases, queue, resolutions, expire_from: Instant::now() }
+        Self { shared, compiler, outside, index, leases, queue, expire_from: Instant::now() }
     }
 
     /// Serves until the last handle is gone.
@@ -73,20 +71,29 @@ impl<C: Compile, N: Resolve> Writer<C, N> {
                     Some(job) => self.write(job).await,
                     None => return,
                 },
-                resolution = next(&mut self.resolutions) => self.resolved(resolution).await,
+                resolution = next(&mut self.outside.resolutions) => self.resolved(resolution).await,
+                secret = next(&mut self.outside.found) => self.found(secret).await,
                 () = sleep_until(expiry) => self.expire().await,
             }
         }
     }
 
-    /// Takes addresses until every wanted name has had its first answer, at most until `deadline`.
+    /// Takes addresses and secrets until every wanted name and reference has had its first answer, at most until
+    /// `deadline`.
     pub(super) async fn resolve_until(&mut self, deadline: Instant) {
-        while self.names.unanswered() > 0 {
-            let Ok(resolution) = timeout_at(deadline, next(&mut self.resolutions)).await else {
-                tracing::warn!(names = self.names.unanswered(), "names have no address yet");
+        loop {
+            let (names, secrets) = (self.outside.names.unanswered(), self.outside.secrets.unanswered());
+            if names + secrets == 0 {
                 return;
-            };
-            self.resolved(resolution).await;
+            }
+            tokio::select! {
+                resolution = next(&mut self.outside.resolutions) => self.resolved(resolution).await,
+                secret = next(&mut self.outside.found) => self.found(secret).await,
+                () = sleep_until(deadline) => {
+                    tracing::warn!(names, secrets, "names have no address yet, or secrets no value");
+                    return;
+                }
+            }
         }
     }
 
@@ -154,8 +161,7 @@ impl<C: Compile, N: Resolve> Writer<C, N> {
         for write in events.chunk_by(|one, other| one.revision == other.revision) {
             let mut compiled = self.compiler.apply(write);
             changes.append(&mut compiled.changes);
-            self.names.release(&compiled.names_released);
-            let wanted: Vec<FirstAnswer> = self.names.want(compiled.names_wanted);
+            let wanted = self.outside.take(compiled);
             revision = write.first().map_or(revision, |event| event.revision);
             // Both are in revision order; writes without effect share the revision of the one before them, which
             // comes first.
@@ -174,11 +180,34 @@ impl<C: Compile, N: Resolve> Writer<C, N> {
         let mut taken = 0;
         while let Some(Resolution { name, addresses }) = resolution {
             changes.append(&mut self.compiler.resolved(&name, &addresses));
-            waiting.append(&mut self.names.answered(&name));
+            waiting.append(&mut self.outside.names.answered(&name));
             taken += 1;
-            let more = if taken < GROUP_WRITES_MAX { self.resolutions.as_mut() } else { None };
+            let more = if taken < GROUP_WRITES_MAX { self.outside.resolutions.as_mut() } else { None };
             resolution = more.and_then(|resolutions| resolutions.try_recv().ok());
         }
+        self.publish_found(changes, waiting).await;
+    }
+
+    /// Takes one reference's value, and those that have come in meanwhile, as one batch.
+    async fn found(&mut self, first: secret::Resolution) {
+        let mut changes: Vec<Change> = Vec::new();
+        let mut waiting = Vec::new();
+        let mut resolution = Some(first);
+        let mut taken = 0;
+        while let Some(secret::Resolution { reference, value }) = resolution {
+            let mut compiled = self.compiler.secret(&reference, value);
+            changes.append(&mut compiled.changes);
+            drop(self.outside.take(compiled));
+            waiting.append(&mut self.outside.secrets.answered(&reference));
+            taken += 1;
+            let more = if taken < GROUP_WRITES_MAX { self.outside.found.as_mut() } else { None };
+            resolution = more.and_then(|found| found.try_recv().ok());
+        }
+        self.publish_found(changes, waiting).await;
+    }
+
+    /// Publishes what came from elsewhere, and tells those who wait for it.
+    async fn publish_found(&mut self, changes: Vec<Change>, waiting: Vec<oneshot::Sender<Epoch>>) {
         let epoch = if changes.is_empty() {
             self.shared.feed.progress().0
         } else {
@@ -215,8 +244,44 @@ impl<C: Compile, N: Resolve> Writer<C, N> {
     }
 }
 
-/// The next resolution; never, once nobody sends any.
-async fn next(resolutions: &mut Option<mpsc::UnboundedReceiver<Resolution>>) -> Resolution {
+/// What is asked of others, and where their answers arrive.
+pub(super) struct Outside<N> {
+    pub(super) names: Names<N>,
+    pub(super) secrets: Secrets,
+    /// `None` once nobody sends any more.
+    resolutions: Option<mpsc::UnboundedReceiver<Resolution>>,
+    /// As above.
+    found: Option<mpsc::UnboundedReceiver<secret::Resolution>>,
+}
+
+impl<N: Resolve> Outside<N> {
+    pub(super) fn new(
+        names: Names<N>,
+        resolutions: mpsc::UnboundedReceiver<Resolution>,
+        secrets: Option<SecretSource>,
+    ) -> Self {
+        let (resolver, found) = match secrets {
+            Some(SecretSource { resolver, environment, resolutions }) => {
+                (Some((resolver, environment)), Some(resolutions))
+            }
+            None => (None, None),
+        };
+        Self { names, secrets: Names::new(resolver), resolutions: Some(resolutions), found }
+    }
+
+    /// Passes on what a compilation needs, or no longer needs. What comes back is to be waited for.
+    fn take(&mut self, compiled: Compiled) -> Vec<FirstAnswer> {
+        self.names.release(&compiled.names_released);
+        self.secrets.release(&compiled.secrets_released);
+        self.secrets.configure(&compiled.managers);
+        let mut wanted = self.names.want(compiled.names_wanted);
+        wanted.append(&mut self.secrets.want(compiled.secrets_wanted));
+        wanted
+    }
+}
+
+/// The next result; never, once nobody sends any.
+async fn next<T>(resolutions: &mut Option<mpsc::UnboundedReceiver<T>>) -> T {
     if let Some(open) = resolutions {
         if let Some(resolution) = open.recv().await {
             return resolution;

@@ -29,4 +29,5 @@ pub(crate) mod samples;
 pub use escape::Escape;
 pub use format::Format;
 pub use sink::{Counters, Options, Sink};
+pub use time::iso8601_basic;
 pub use writer::Writer;

@@ -21,6 +21,12 @@ pub(super) fn push_rfc3339(out: &mut Vec<u8>, unix_us: u64) {
     let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
 }
 
+/// `20261123T124047Z` (ISO 8601, basic form).
+pub fn iso8601_basic(unix_us: u64) -> String {
+    let Moment { year, month, day, hour, minute, second, .. } = Moment::at(unix_us);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
 /// Appends a duration or an instant in seconds with three decimals, rounded down (nginx's form).
 pub(super) fn push_seconds(out: &mut Vec<u8>, us: u64) {
     let _ = write!(out, "{}.{:03}", us / 1_000_000, us / 1_000 % 1_000);
@@ -82,6 +88,7 @@ mod tests {
         assert_eq!(text(push_local, us), "23/Nov/2026:12:40:47 +0000");
         assert_eq!(text(push_iso8601, us), "2026-11-23T12:40:47+00:00");
         assert_eq!(text(push_rfc3339, us), "2026-11-23T12:40:47.123Z");
+        assert_eq!(iso8601_basic(us), "20261123T124047Z");
         assert_eq!(text(push_rfc3339, 0), "1970-01-01T00:00:00.000Z");
         assert_eq!(text(push_rfc3339, 951_782_400_000_000), "2000-02-29T00:00:00.000Z");
         assert_eq!(text(push_seconds, 1_999), "0.001");

@@ -75,6 +75,8 @@ pub struct Cells {
     pub redis_us: Counter,
     /// Commands by how long they took: up to the bound of the same place, and beyond that of the one before.
     pub redis_buckets: [Counter; REDIS_BUCKETS_US.len()],
+    /// Requests refused because a secret of a plugin was not resolved.
+    pub unresolved_secrets: Counter,
 }
 
 /// Bounds of [`Cells::redis_buckets`] in microseconds; what took longer is in none.

@@ -82,6 +82,28 @@ impl Plugin for Refuses {
     }
 }
 
+/// Stands where a plugin cannot run because a secret of it is not resolved: refuses every request, and counts it, so
+/// that the secret is asked for again soon.
+#[derive(Debug)]
+pub struct AwaitsSecret(pub Arc<Answer>);
+
+impl AwaitsSecret {
+    fn refuse(&self, context: &Context<'_>) -> Verdict {
+        context.scratch.judging.cells.unresolved_secrets.add(1);
+        Verdict::Respond(Arc::clone(&self.0))
+    }
+}
+
+impl Plugin for AwaitsSecret {
+    fn rewrite(&self, _request: &Request<'_>, context: &mut Context<'_>) -> Verdict {
+        self.refuse(context)
+    }
+
+    fn access(&self, _request: &Request<'_>, context: &mut Context<'_>) -> Verdict {
+        self.refuse(context)
+    }
+}
+
 /// A plugin whose refusals have another body. Status and fields stay as the plugin made them.
 #[derive(Debug)]
 struct ErrorResponse {

@@ -2,7 +2,7 @@
 
 use super::kind::{Kind, Naming};
 use super::plugins::{self, Holder};
-use super::{Id, Refusal, State, consumer, credential};
+use super::{Id, Refusal, State, consumer, credential, secret};
 use crate::plugin::{Rules, limit_count, registry};
 use crate::schema::is_reference;
 use serde_json::{Map, Value};
@@ -24,6 +24,8 @@ pub enum Check {
     ConsumerExists,
     /// No other global rule names one of the plugins.
     GlobalPlugins,
+    /// The secret manager above is one, and the object has what it needs.
+    Manager,
 }
 
 /// A member that holds the id of another object.
@@ -44,7 +46,7 @@ pub struct Subject<'a> {
     pub kind: &'static Kind,
     /// The prefix of all keys.
     pub prefix: &'a str,
-    /// The consumer above, where the kind lives below one.
+    /// The consumer or the secret manager above, where the kind lives below one.
     pub parent: Option<&'a str>,
     /// The name asked for outside the object, if any.
     pub id: Option<&'a str>,
@@ -69,6 +71,7 @@ impl Subject<'_> {
                 Check::AuthKeys => self.auth_keys(state, object)?,
                 Check::ConsumerExists => self.consumer_exists(state)?,
                 Check::GlobalPlugins => self.global_plugins(state, object)?,
+                Check::Manager => secret::check(self.parent.unwrap_or_default(), object)?,
             }
         }
         self.name(object)
@@ -82,6 +85,7 @@ impl Subject<'_> {
                 Check::Members(check) => check(object)?,
                 Check::Schema => self.schema(object)?,
                 Check::Plugins(holder) => plugins::check(object, *holder, self.rules)?,
+                Check::Manager => secret::check(self.parent.unwrap_or_default(), object)?,
                 Check::Refers(_) | Check::AuthKeys | Check::ConsumerExists | Check::GlobalPlugins => {}
             }
         }
@@ -107,12 +111,16 @@ impl Subject<'_> {
     /// The object's name, valid as part of a key. Schema rules alone would not do: a secret reference passes them.
     fn name(&self, object: &Map<String, Value>) -> Result<String, Refusal> {
         let (member, is_valid, rule): (_, fn(&str) -> bool, _) = match self.kind.naming {
-            Naming::Id | Naming::BelowConsumer | Naming::Plugin => {
+            Naming::Id | Naming::BelowConsumer | Naming::BelowManager | Naming::Plugin => {
                 ("id", Id::is_valid, "object matches none of the required")
             }
             Naming::Username => ("username", consumer::is_username, "not a username"),
         };
-        let name = object.get(member).and_then(Id::of).map(|Id(name)| name).unwrap_or_default();
+        let mut name = object.get(member).and_then(Id::of).map(|Id(name)| name).unwrap_or_default();
+        if self.kind.naming == Naming::BelowManager {
+            let below = self.parent.and_then(|manager| name.strip_prefix(manager)?.strip_prefix('/'));
+            name = below.unwrap_or_default().to_owned();
+        }
         if !is_valid(&name) {
             let text = format!("invalid configuration: property \"{member}\" validation failed: {rule}");
             return Err(Refusal::Invalid(text));

@@ -2,7 +2,7 @@
 
 use super::check::Check;
 use super::{
-    consumer, consumer_group, credential, global_rule, plugin_config, plugin_metadata, route, service, upstream,
+    consumer, consumer_group, credential, global_rule, plugin_config, plugin_metadata, route, secret, service, upstream,
 };
 use crate::schema::Schema;
 use serde_json::Value;
@@ -45,6 +45,8 @@ pub enum Naming {
     BelowConsumer,
     /// `<prefix>/<directory>/<id>`; the object's id is the name of a plugin.
     Plugin,
+    /// `<prefix>/<directory>/<manager>/<id>`; the object's `id` is `<manager>/<id>`.
+    BelowManager,
 }
 
 /// A schema, as a document and ready to use.
@@ -83,10 +85,11 @@ impl Kind {
         KINDS.iter().copied().find(|kind| kind.schema_name == name)
     }
 
-    /// The directory of this kind's objects, with the slash at its end; `parent` is the consumer's name where the kind
-    /// lives below one.
+    /// The directory of this kind's objects, with the slash at its end; `parent` is the name of the consumer or the
+    /// manager where the kind lives below one.
     pub fn directory_key(&self, prefix: &str, parent: Option<&str>) -> String {
         match parent {
+            Some(manager) if self.naming == Naming::BelowManager => format!("{prefix}/{}/{manager}/", self.directory),
             Some(parent) => format!("{prefix}/{}/{parent}/{}/", consumer::KIND.directory, self.directory),
             None => format!("{prefix}/{}/", self.directory),
         }
@@ -109,4 +112,5 @@ pub static KINDS: &[&Kind] = &[
     &plugin_config::KIND,
     &global_rule::KIND,
     &plugin_metadata::KIND,
+    &secret::KIND,
 ];

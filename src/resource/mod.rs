@@ -20,6 +20,7 @@ pub mod plugin_config;
 pub mod plugin_metadata;
 pub mod plugins;
 pub mod route;
+pub mod secret;
 pub mod service;
 pub mod state;
 pub mod upstream;

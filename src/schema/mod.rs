@@ -13,7 +13,7 @@ mod parse;
 mod reference;
 pub mod words;
 
-pub use reference::{holds_reference, is_reference, starts_like_reference};
+pub use reference::{env_reference, holds_reference, is_reference, secret_reference, starts_like_reference};
 
 use regex::Regex;
 use serde_json::{Map, Value};

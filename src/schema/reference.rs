@@ -14,8 +14,17 @@ pub fn is_reference(text: &str) -> bool {
 /// Whether `text` starts the way references do. Whoever would use the text itself must ask this, not
 /// [`is_reference`]: a malformed reference is no secret either.
 pub fn starts_like_reference(text: &str) -> bool {
-    let is_env = text.get(..ENV.len()).is_some_and(|start| start.eq_ignore_ascii_case(ENV));
-    is_env || text.starts_with(SECRET)
+    env_reference(text).is_some() || secret_reference(text).is_some()
+}
+
+/// What stands behind `$env://`, in any case.
+pub fn env_reference(text: &str) -> Option<&str> {
+    text.get(..ENV.len()).filter(|start| start.eq_ignore_ascii_case(ENV)).and_then(|start| text.get(start.len()..))
+}
+
+/// What stands behind `$secret://`.
+pub fn secret_reference(text: &str) -> Option<&str> {
+    text.strip_prefix(SECRET)
 }
 
 /// Whether any string of `value`, at any depth, starts the way references do; its literal text must never be used in

@@ -1,20 +1,29 @@
 //! What the process says of itself. Here: the status listener (`apisix.status`, spec/config-sources §5): is the process
-//! up, and is every worker up to date?
+//! up, is every worker up to date, how are the secrets doing?
 
 pub mod prometheus;
+mod secrets;
 
 use crate::control::Control;
+use crate::secret::Board;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::future::Future;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 
-/// Serves `GET /status` and `GET /status/ready` until `shutdown`.
-pub async fn serve(listener: TcpListener, control: Control, shutdown: impl Future<Output = ()> + Send + 'static) {
-    let router = router().with_state(control);
+/// Serves `GET /status`, `GET /status/ready` and `GET /v1/secrets` until `shutdown`.
+pub async fn serve(
+    listener: TcpListener,
+    control: Control,
+    board: Arc<Board>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) {
+    let secrets = Router::new().route("/v1/secrets", get(secrets::list)).with_state(board);
+    let router = router().with_state(control).merge(secrets);
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
         tracing::error!(%error, "the status listener ended");
     }

@@ -6,6 +6,7 @@
 use crate::auth::jwt::failure::Reason;
 use crate::metrics::{Cells, Counter, REDIS_BUCKETS_US};
 use crate::sealing::Tally;
+use crate::secret::{self, Board};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -29,11 +30,13 @@ pub async fn serve(
     uri: &str,
     cells: Vec<Arc<Cells>>,
     sealing: Arc<Tally>,
+    board: Arc<Board>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) {
     let mut registry = Registry::with_prefix("ringgate");
     registry.register_collector(Box::new(Workers(cells)));
     registry.register_collector(Box::new(Sealed(sealing)));
+    registry.register_collector(Box::new(Secrets(board)));
     let router = Router::new().route(uri, get(scrape)).with_state(Arc::new(registry));
     if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
         tracing::error!(%error, "the metrics listener ended");
@@ -126,10 +129,36 @@ impl Collector for Sealed {
     }
 }
 
+/// How references to secrets are doing.
+#[derive(Debug)]
+struct Secrets(Arc<Board>);
+
+impl Collector for Secrets {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let help = "References to secrets in use, by how they are doing";
+        let kind = ConstGauge::new(0_i64).metric_type();
+        let mut references = encoder.encode_descriptor("secret_references", help, None, kind)?;
+        for state in secret::board::State::ALL {
+            let count = ConstGauge::new(self.0.count(state).cast_signed() as i64);
+            count.encode(references.encode_family(&[("state", state.name())])?)?;
+        }
+        let fetches = ConstCounter::new(self.0.fetch_count());
+        let help = "Times that a secret manager was asked";
+        fetches.encode(encoder.encode_descriptor("secret_fetches", help, None, fetches.metric_type())?)?;
+        let help = "Attempts to resolve a reference that failed";
+        let mut failures = encoder.encode_descriptor("secret_failures", help, None, fetches.metric_type())?;
+        for reason in secret::failure::Reason::ALL {
+            let count = ConstCounter::new(self.0.failure_count(reason));
+            count.encode(failures.encode_family(&[("reason", reason.name())])?)?;
+        }
+        Ok(())
+    }
+}
+
 /// Name (to which the text form adds `_total`), help, cell.
 type Series = (&'static str, &'static str, fn(&Cells) -> &Counter);
 
-const COUNTERS: [Series; 14] = [
+const COUNTERS: [Series; 15] = [
     ("connections_accepted", "Client connections accepted", |cells| &cells.accepted),
     ("connections_refused", "Client connections closed at once for lack of room", |cells| &cells.connections_refused),
     ("accept_failures", "Failures to accept a connection", |cells| &cells.accept_failures),
@@ -147,6 +176,9 @@ const COUNTERS: [Series; 14] = [
     ("limit_rejections", "Charges that a limit rejected", |cells| &cells.limit_rejections),
     ("redis_commands", "Commands sent to Redis to count requests", |cells| &cells.redis_commands),
     ("redis_errors", "Those that were not answered as they should be", |cells| &cells.redis_errors),
+    ("unresolved_secret_refusals", "Requests refused because a secret of a plugin was not resolved", |cells| {
+        &cells.unresolved_secrets
+    }),
     ("limit_evictions", "Windows of limits that lost their count for lack of room", |cells| &cells.limit_evictions),
 ];
 

@@ -301,3 +301,34 @@ fn removed_defaults_fall_back() {
     assert_eq!(config.settings().timeouts.send, Duration::from_secs(10));
     assert_eq!(json!(config.warnings), json!([]));
 }
+
+#[test]
+fn secrets_are_resolved_as_configured() {
+    assert_eq!(config("").secrets, crate::secret::Settings::default());
+    let config = config(
+        "apisix: {lru: {secret: {ttl: 5, neg_ttl: 2, count: 512, neg_count: 7}}}\n\
+         ringgate: {secret: {ca_file: conf/ca.pem, vault_loopback_http_fallback: false}}\n",
+    );
+    let want = crate::secret::Settings {
+        ttl: Duration::from_secs(5),
+        neg_ttl: Duration::from_secs(2),
+        ca_file: Some("conf/ca.pem".into()),
+        vault_loopback_http_fallback: false,
+    };
+    assert_eq!(config.secrets, want);
+    assert_eq!(config.warnings, ["apisix.lru.secret.neg_count has no effect: every secret in use is kept"]);
+    for (text, want) in [
+        (
+            "apisix: {lru: {secret: {ttl: 0}}}",
+            "apisix.lru.secret.ttl: expected a whole number from 1 to 86400, found 0",
+        ),
+        (
+            "ringgate: {secret: {vault_loopback_http_fallback: 1}}",
+            "ringgate.secret.vault_loopback_http_fallback: expected true or false, found a number",
+        ),
+    ] {
+        assert_eq!(reading(text).unwrap_err(), want);
+    }
+    let lru = reading("apisix: {lru: {plugin: {count: 1}, secret: {hue: 1}}}").unwrap().config.warnings;
+    assert_eq!(lru.len(), 2, "{lru:?}");
+}

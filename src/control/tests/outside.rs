@@ -81,7 +81,7 @@ async fn a_lagging_worker_is_told_to_the_caller_and_seen_in_health() {
     let (_resolutions, results) = mpsc::unbounded_channel();
     let waits = Waits { live: Duration::from_millis(60), ..waits() };
     let store_of_it = Arc::new(MemoryStore::new());
-    let control = Control::start_with(store_of_it, feed, Echo, Patient, results, waits).await.unwrap();
+    let control = Control::start_with(store_of_it, feed, Echo, (Patient, results), None, waits).await.unwrap();
     let end = store(&control, vec![put("/a", "1")]).await;
     let Err(WriteError::NotLive { revision: 1, reason }) = end else { panic!("{end:?}") };
     assert_eq!(reason, "worker 1 has not applied batch 2 (it is at 0)");

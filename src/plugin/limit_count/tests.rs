@@ -169,7 +169,6 @@ fn configurations_are_refused_in_the_originals_words() {
             json!({"count": 1, "time_window": 1, "key": "uri_param_x"}),
             "property \"key\" validation failed: variable 'uri_param_x' is not supported".to_owned(),
         ),
-        (json!({"count": 1, "time_window": 1, "key": "$env://X"}), "secret references are not supported".to_owned()),
         (
             json!({"count": 1, "time_window": 1, "limit_header": "Content-Length"}),
             "property \"limit_header\" validation failed: a field that the gateway needs itself".to_owned(),
@@ -181,6 +180,8 @@ fn configurations_are_refused_in_the_originals_words() {
         json!({"count": 1, "time_window": 1, "anything": {"else": 1}}),
         json!({"count": "$http_x", "time_window": "${arg_w ?? 60}", "group": "g"}),
         json!({"rules": []}),
+        json!({"count": "$env://N", "time_window": 1, "limit_header": "$env://X", "key": "$env://X"}),
+        json!({"count": 1, "time_window": 9, "policy": "redis", "redis_host": "$env://H", "redis_password": "$secret://a/b/c"}),
         json!({"rules": [rule, {"count": "2", "time_window": 2, "key": "x", "header_prefix": "p"}]}),
         json!({"count": 1, "time_window": 1, "sync_interval": 0}),
         json!({"count": 1, "time_window": 9, "policy": "redis", "redis_host": "host", "sync_interval": 0.2}),

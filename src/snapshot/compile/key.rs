@@ -26,6 +26,8 @@ pub(super) enum Object<'a> {
         /// Its own id.
         id: &'a str,
     },
+    /// `secrets/{manager}/{id}`, by both.
+    Secret(&'a str),
 }
 
 impl<'a> Object<'a> {
@@ -38,6 +40,10 @@ impl<'a> Object<'a> {
         {
             let id = below.strip_prefix("credentials/")?;
             return (is_id(username) && is_id(id)).then_some(Self::Credential { username, id });
+        }
+        if kind == "secrets" {
+            let (manager, id) = rest.split_once('/')?;
+            return (is_id(manager) && is_id(id)).then_some(Self::Secret(rest));
         }
         if !is_id(rest) {
             return None;
@@ -77,6 +83,9 @@ mod tests {
             ("/apisix/plugin_metadata/limit-count", Some(Object::PluginMetadata("limit-count"))),
             ("/apisix/consumers/jack", Some(Object::Consumer("jack"))),
             ("/apisix/consumers/jack/credentials/c1", Some(Object::Credential { username: "jack", id: "c1" })),
+            ("/apisix/secrets/vault/jwt", Some(Object::Secret("vault/jwt"))),
+            ("/apisix/secrets/vault", None),
+            ("/apisix/secrets/vault/a/b", None),
             ("/apisix/routes/", None),
             ("/apisix/routes", None),
             ("/apisix/gen_id", None),

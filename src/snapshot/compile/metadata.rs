@@ -63,7 +63,7 @@ impl Compiler {
             Object::ConsumerGroup(id) => self.consumers.group(id),
             Object::Consumer(_) => self.consumers.plugins_of(key),
             Object::GlobalRule(id) => self.global_rules.get(id),
-            Object::Upstream(_) | Object::Credential { .. } | Object::PluginMetadata(_) => None,
+            Object::Upstream(_) | Object::Secret(_) | Object::Credential { .. } | Object::PluginMetadata(_) => None,
         };
         plugins.cloned()
     }
@@ -85,7 +85,7 @@ impl Compiler {
                 self.global_rules.insert(id.into(), plugins);
                 self.are_global_rules_dirty = true;
             }
-            Object::Upstream(_) | Object::Credential { .. } | Object::PluginMetadata(_) => {}
+            Object::Upstream(_) | Object::Secret(_) | Object::Credential { .. } | Object::PluginMetadata(_) => {}
         }
     }
 }

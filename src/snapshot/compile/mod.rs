@@ -16,6 +16,7 @@ mod node;
 mod plugins;
 mod read;
 mod routes;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod upstreams;
@@ -25,6 +26,8 @@ use crate::base::map::HashMap;
 use crate::limit::Table;
 use crate::plugin::{Rules, registry};
 use crate::resource::PREFIX;
+use crate::secret::env::Environment;
+use crate::secret::{Board, Secret};
 use crate::store::Event;
 use crate::upstream::KeepalivePool;
 use consumers::Consumers;
@@ -33,6 +36,7 @@ use metadata::MetadataUsers;
 use plugins::{Catalog, PluginSet};
 use read::{Rejected, read};
 use routes::Routes;
+use secrets::Secrets;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,6 +53,26 @@ pub struct Compiled {
     pub names_wanted: Vec<Box<str>>,
     /// Domain names that no node needs any more; lower case.
     pub names_released: Vec<Box<str>>,
+    /// Secret resources that are configured anew.
+    pub managers: Vec<ManagerChange>,
+    /// References to secret managers that configurations now hold and did not before.
+    pub secrets_wanted: Vec<Box<str>>,
+    /// References to secret managers that no configuration holds any more.
+    pub secrets_released: Vec<Box<str>>,
+}
+
+/// A secret resource appeared, changed or went. It may hold a token, so it has no `Debug` of its own text.
+pub struct ManagerChange {
+    /// `<manager>/<id>`.
+    pub name: Box<str>,
+    /// Its JSON text; `None`: it went.
+    pub configuration: Option<Arc<str>>,
+}
+
+impl fmt::Debug for ManagerChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ManagerChange").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// Holds what is needed to compile the next change.
@@ -111,6 +135,13 @@ impl Compiler {
         self
     }
 
+    /// Reads references to the environment from `environment`, and tells `board` how references are doing.
+    #[must_use]
+    pub fn resolving(mut self, environment: Environment, board: Arc<Board>) -> Self {
+        self.catalog.secrets = Secrets::new(environment, board);
+        self
+    }
+
     /// Takes events in order. An object that cannot be used is logged and fails closed; it never stops the rest.
     ///
     /// A value that is not readable as its kind of object leaves the object before it in place.
@@ -131,6 +162,9 @@ impl Compiler {
         for (object, event) in others {
             self.are_global_rules_dirty |= matches!(object, Object::GlobalRule(_));
             self.forget_metadata_user(&event.key, object);
+            if !matches!(object, Object::Upstream(_) | Object::Secret(_)) {
+                self.catalog.secrets.hold(event, &mut out);
+            }
             log_refused(event, self.take(object, event, &mut out));
             self.note_metadata_user(&event.key, object);
         }
@@ -146,6 +180,12 @@ impl Compiler {
     /// Takes a name's current addresses; returns the upstreams that change by it.
     pub fn resolved(&mut self, name: &str, addresses: &[IpAddr]) -> Vec<Change> {
         self.upstreams.resolved(name, addresses)
+    }
+
+    /// Takes what a reference stands for now, or that it stands for nothing; what holds it is compiled again.
+    pub fn secret(&mut self, reference: &str, value: Option<Secret>) -> Compiled {
+        let holders = self.catalog.secrets.set(reference, value);
+        self.apply(&holders)
     }
 
     /// Notes one object's new state; what depends on it is marked for compilation.
@@ -166,6 +206,9 @@ impl Compiler {
                 consumers.put_credential(catalog, &event.key, event.revision, text)?;
             }
             (Object::Credential { .. }, None) => consumers.remove_credential(&event.key),
+            (Object::Secret(name), text) => {
+                out.managers.push(ManagerChange { name: name.into(), configuration: text.map(Into::into) });
+            }
             (Object::PluginConfig(id), text) => routes.set_plugin_config(id, plugins_of(catalog, &event.key, text)?),
             (Object::ConsumerGroup(id), text) => consumers.set_group(id, plugins_of(catalog, &event.key, text)?),
             (Object::GlobalRule(id), text) => match plugins_of(catalog, &event.key, text)? {

@@ -5,6 +5,7 @@
 //! without it (spec/config-sources §2.4).
 
 use super::read::Rejected;
+use super::secrets::Secrets;
 use crate::auth::consumer::AuthMaterial;
 use crate::base::map::HashMap;
 use crate::http::answer::page;
@@ -12,11 +13,13 @@ use crate::limit::pace::Paces;
 use crate::limit::{Settings, Table};
 use crate::plugin::chain::{Chain, Link};
 use crate::plugin::filter::Filter;
-use crate::plugin::meta::{Disabled, Meta, Refuses};
+use crate::plugin::meta::{AwaitsSecret, Disabled, Meta, Refuses};
 use crate::plugin::{PluginType, Rules, Side, Site};
 use crate::schema::{Schema, holds_reference};
+use crate::secret::wipe;
 use serde_json::{Map, Value};
 use std::sync::{Arc, OnceLock};
+use zeroize::Zeroizing;
 
 /// The plugin types with their schemas parsed.
 pub(super) struct Catalog {
@@ -28,6 +31,8 @@ pub(super) struct Catalog {
     no_links: Arc<[Link]>,
     limits: Arc<Table>,
     paces: Arc<Paces>,
+    /// What references stand for.
+    pub(super) secrets: Secrets,
 }
 
 struct Known {
@@ -60,6 +65,7 @@ impl Catalog {
             no_links: Arc::default(),
             limits: Arc::new(Table::new(Settings::default().windows_max, 0, 0)),
             paces: Arc::default(),
+            secrets: Secrets::default(),
         }
     }
 
@@ -140,28 +146,23 @@ impl Catalog {
     }
 
     fn build_one(&self, name: &str, mut configuration: Value, site: Site<'_>) -> Result<State, String> {
-        let mut meta = Meta::of(&configuration)?;
-        if meta.disable {
+        if Meta::of(&configuration)?.disable {
             return Ok(State::Off);
         }
         let known = self.known.get(name).ok_or("unknown plugin")?;
-        let own_meta = match &mut configuration {
-            Value::Object(members) => members.shift_remove("_meta"),
-            _ => None,
-        };
-        if holds_reference(&configuration) {
-            return Err(REFERENCE_UNSUPPORTED.into());
+        let has_values = self.secrets.resolve(&mut configuration);
+        if known.kind.encrypted_fields.iter().any(|path| holds_reference_at(&configuration, path)) {
+            let key = site.key;
+            tracing::error!(key, plugin = name, "a secret of the plugin is not resolved: what uses it answers 503");
+            return Ok(State::Runs(unresolved_link(known.kind)));
         }
-        known.schema.as_ref().map_err(Clone::clone)?.check(&configuration)?;
-        (known.kind.check)(&configuration, Side::Route)?;
-        let plugin = (known.kind.build)(&configuration, &Site { meta: own_meta.as_ref(), ..site })?;
-        Ok(State::Runs(Link {
-            name: known.kind.name,
-            priority: meta.priority.unwrap_or(known.kind.priority),
-            is_auth: known.kind.auth.is_some(),
-            filter: meta.filter.take().map(|expression| Arc::new(Filter::new(expression, known.kind.first_phase))),
-            plugin: meta.wrap(plugin),
-        }))
+        let built = known.build(&mut configuration, site);
+        if has_values {
+            let built = built.map_err(|reason| without_values(reason, &configuration));
+            wipe(&mut configuration);
+            return built;
+        }
+        built
     }
 
     /// What a consumer lays over a route: `sets` merged as by [`merge`], without authentication plugins; a plugin that
@@ -188,34 +189,75 @@ impl Catalog {
 
     /// Reads the consumer side of an authentication plugin as far as its look-up attribute.
     ///
-    /// `Ok(None)`: switched off by `_meta.disable`. The rest is checked when it is built, by [`Catalog::material`].
+    /// `Ok(None)`: switched off by `_meta.disable`. The rest is checked when it is built, by [`Catalog::material`]; where
+    /// references stood, here: the schema is for what was written, and its words may quote what it judges.
     pub(super) fn login(&self, name: &str, mut configuration: Value) -> Result<Option<Login>, String> {
-        let kind = self.auth(name).ok_or("not an authentication plugin")?;
-        let attribute = kind.auth.as_ref().map_or("", |auth| auth.lookup_attribute);
+        let known = self.known.get(name).filter(|known| known.kind.auth.is_some());
+        let known = known.ok_or("not an authentication plugin")?;
+        let attribute = known.kind.auth.as_ref().map_or("", |auth| auth.lookup_attribute);
         if Meta::of(&configuration)?.disable {
             return Ok(None);
         }
         if let Value::Object(members) = &mut configuration {
             members.shift_remove("_meta");
         }
-        if holds_reference(&configuration) {
-            return Err(REFERENCE_UNSUPPORTED.into());
+        let is_checked = holds_reference(&configuration);
+        if is_checked {
+            known.check_credential(&configuration)?;
+            self.secrets.resolve(&mut configuration);
+            if holds_reference(&configuration) {
+                return Err("a secret reference is not resolved".into());
+            }
         }
         let lookup = configuration.get(attribute).and_then(Value::as_str).filter(|value| !value.is_empty());
         let lookup: Arc<str> = lookup.ok_or_else(|| format!("{attribute} is missing"))?.into();
-        Ok(Some(Login { plugin: kind.name, lookup, configuration: configuration.to_string().into() }))
+        let text = Zeroizing::new(configuration.to_string().into_boxed_str());
+        if is_checked {
+            wipe(&mut configuration);
+        }
+        Ok(Some(Login { plugin: known.kind.name, lookup, is_checked, configuration: text }))
     }
 
     /// Builds what verifies a login.
     pub(super) fn material(&self, login: &Login) -> Result<AuthMaterial, String> {
         let known = self.known.get(login.plugin).ok_or("unknown plugin")?;
-        let (Some(auth), Some(schema)) = (&known.kind.auth, &known.consumer_schema) else {
-            return Err("not an authentication plugin".into());
+        let auth = known.kind.auth.as_ref().ok_or("not an authentication plugin")?;
+        let mut configuration: Value = serde_json::from_str(&login.configuration).map_err(|_| "not readable")?;
+        if !login.is_checked {
+            known.check_credential(&configuration)?;
+            return (auth.build_credential)(&configuration, self.rules);
+        }
+        let built = (auth.build_credential)(&configuration, self.rules);
+        let built = built.map_err(|reason| without_values(reason, &configuration));
+        wipe(&mut configuration);
+        built
+    }
+}
+
+impl Known {
+    /// Builds a plugin once its references are replaced; those left stand for themselves, in fields that hold no secret.
+    fn build(&self, configuration: &mut Value, site: Site<'_>) -> Result<State, String> {
+        let mut meta = Meta::of(configuration)?;
+        let own_meta = match configuration {
+            Value::Object(members) => members.shift_remove("_meta"),
+            _ => None,
         };
-        let configuration: Value = serde_json::from_str(&login.configuration).map_err(|_| "not readable")?;
-        schema.as_ref().map_err(Clone::clone)?.check(&configuration)?;
-        (known.kind.check)(&configuration, Side::Consumer)?;
-        (auth.build_credential)(&configuration, self.rules)
+        self.schema.as_ref().map_err(Clone::clone)?.check(configuration)?;
+        (self.kind.check)(configuration, Side::Route)?;
+        let plugin = (self.kind.build)(configuration, &Site { meta: own_meta.as_ref(), ..site })?;
+        Ok(State::Runs(Link {
+            name: self.kind.name,
+            priority: meta.priority.unwrap_or(self.kind.priority),
+            is_auth: self.kind.auth.is_some(),
+            filter: meta.filter.take().map(|expression| Arc::new(Filter::new(expression, self.kind.first_phase))),
+            plugin: meta.wrap(plugin),
+        }))
+    }
+
+    fn check_credential(&self, configuration: &Value) -> Result<(), String> {
+        let schema = self.consumer_schema.as_ref().ok_or("not an authentication plugin")?;
+        schema.as_ref().map_err(Clone::clone)?.check(configuration)?;
+        (self.kind.check)(configuration, Side::Consumer)
     }
 }
 
@@ -225,8 +267,10 @@ pub(super) struct Login {
     pub(super) plugin: &'static str,
     /// The value of its look-up attribute.
     pub(super) lookup: Arc<str>,
+    /// It was checked before its references were replaced.
+    is_checked: bool,
     /// The configuration as JSON text: a tenth of the size of its parsed form, kept for every credential.
-    configuration: Box<str>,
+    configuration: Zeroizing<Box<str>>,
 }
 
 /// The plugins of one object.
@@ -336,4 +380,34 @@ fn unusable_link() -> Link {
     Link { name: "unusable", priority: i64::MAX, is_auth: false, filter: None, plugin }
 }
 
-const REFERENCE_UNSUPPORTED: &str = "secret references are not supported";
+/// Ahead of everything else wherever `kind` stands, until its secret is resolved.
+fn unresolved_link(kind: &PluginType) -> Link {
+    let plugin = Arc::new(AwaitsSecret(Arc::new(page(503))));
+    Link { name: kind.name, priority: i64::MAX, is_auth: false, filter: None, plugin }
+}
+
+/// Whether a reference stands at `path`, whose names are joined by dots and lead through lists, or below it.
+fn holds_reference_at(value: &Value, path: &str) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| holds_reference_at(item, path)),
+        Value::Object(members) => match path.split_once('.') {
+            Some((name, rest)) => members.get(name).is_some_and(|member| holds_reference_at(member, rest)),
+            None => members.get(path).is_some_and(holds_reference),
+        },
+        _ => false,
+    }
+}
+
+/// `reason`, unless it quotes a text of `configuration`, which may be a secret.
+pub(super) fn without_values(reason: String, configuration: &Value) -> String {
+    if quotes(&reason, configuration) { "a resolved value cannot be used".to_owned() } else { reason }
+}
+
+fn quotes(reason: &str, value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.is_empty() && reason.contains(text.as_str()),
+        Value::Array(items) => items.iter().any(|item| quotes(reason, item)),
+        Value::Object(members) => members.values().any(|member| quotes(reason, member)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}

@@ -4,6 +4,7 @@ mod consumers;
 mod incremental;
 mod metadata;
 mod routes;
+mod secrets;
 
 use super::*;
 use crate::auth::consumer::{AuthMaterial, Consumer, ConsumerTable, Credential};
@@ -75,6 +76,7 @@ static LIMIT: PluginType = PluginType {
     ..plain("limit", 1000)
 };
 static OTHER: PluginType = plain("other", 500);
+static SECRETIVE: PluginType = PluginType { encrypted_fields: &["deep.secret"], ..plain("secretive", 400) };
 
 /// A compiler and what a worker would have after its changes.
 struct World {
@@ -89,7 +91,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let catalog = Catalog::new(&[&AUTH, &LIMIT, &OTHER], Rules::default());
+        let catalog = Catalog::new(&[&AUTH, &LIMIT, &OTHER, &SECRETIVE], Rules::default());
         Self {
             compiler: Compiler::with_catalog("/apisix", KeepalivePool::default(), catalog),
             revision: 0,
@@ -115,7 +117,7 @@ impl World {
                 Event { revision: self.revision, key: format!("/apisix/{key}").into(), value: text }
             })
             .collect();
-        let Compiled { changes, names_wanted, names_released } = self.compiler.apply(&events);
+        let Compiled { changes, names_wanted, names_released, .. } = self.compiler.apply(&events);
         (self.take(changes), names_wanted, names_released)
     }
 

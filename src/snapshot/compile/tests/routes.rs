@@ -96,7 +96,7 @@ fn routes_that_cannot_run_fail_closed() {
         (json!({"plugins": {"limit": {"_meta": {"filter": [["uri", "=", "/"]]}}}}), Some(Target::Unusable)),
         (json!({"plugins": {"limit": {"_meta": {"filter": [["urii", "/"]]}}}}), Some(Target::Unusable)),
         (json!({"plugins": {"limit": {"_meta": {"filter": [7], "disable": true}}}}), Some(Target::None)),
-        (json!({"plugins": {"limit": {"a": ["$ENV://X"]}}}), Some(Target::Unusable)),
+        (json!({"plugins": {"limit": {"a": ["$ENV://X"]}}}), Some(Target::None)),
         (json!({"plugins": {"unknown": {"_meta": {"disable": true}}}}), Some(Target::None)),
         (json!({"plugin_config_id": "9"}), Some(Target::Unusable)),
         (json!({"plugin_config_id": "9", "service_id": "9"}), Some(Target::Unusable)),
