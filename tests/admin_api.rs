@@ -370,10 +370,10 @@ fn what_is_in_use_is_not_deleted() {
             ("DELETE", "routes/q", "", 200, ANY),
             ("DELETE", "upstreams/u", "", 400, by_service),
             ("DELETE", "upstreams/u?force=yes", "", 400, by_service),
-            ("DELETE", "upstreams/u?force=true", "", 200, r#"{"deleted":"u","key":"/apisix/upstreams/u"}"#),
+            ("DELETE", "upstreams/u?force=true", "", 200, r#"{"deleted":"1","key":"/apisix/upstreams/u"}"#),
             ("DELETE", "routes/r", "", 200, ANY),
             ("DELETE", "services/s", "", 200, ANY),
-            ("DELETE", "consumers/jack", "", 200, r#"{"deleted":"jack","key":"/apisix/consumers/jack"}"#),
+            ("DELETE", "consumers/jack", "", 200, r#"{"deleted":"1","key":"/apisix/consumers/jack"}"#),
             ("GET", "consumers/jack/credentials/c", "", 404, r#"{"message":"Key not found"}"#),
         ],
     );

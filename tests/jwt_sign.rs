@@ -126,7 +126,7 @@ fn the_plugin_is_listed_and_its_configuration_judged() {
     let bench = Bench::new();
     assert_eq!(
         bench.gateway.admin("GET", "plugins/list", &Value::Null).1,
-        json!(["jwt-auth", "limit-count", "public-api"])
+        json!(["jwt-auth", "limit-count", "limit-req", "public-api"])
     );
     let (status, schema) = bench.gateway.admin("GET", "plugins/public-api", &Value::Null);
     assert_eq!((status, &schema["properties"]["uri"]["type"]), (200, &json!("string")));

@@ -233,7 +233,10 @@ fn what_cannot_be_is_refused() {
 #[test]
 fn limits_that_were_stored_otherwise_work_or_fail_closed() {
     let limit = |count: u64| json!({"limit-count": {"count": count, "time_window": 600, "rejected_code": 429}});
-    let redis = json!({"limit-count": {"count": 1, "time_window": 1, "policy": "redis", "redis_host": "$env://HOST"}});
+    let replica = json!({"limit-count": {
+        "count": 1, "time_window": 1, "policy": "redis-sentinel", "redis_master_name": "m", "redis_role": "slave",
+        "redis_sentinels": [{"host": "127.0.0.1", "port": 1}],
+    }});
     let bench = Bench::start(
         2,
         &[
@@ -242,10 +245,10 @@ fn limits_that_were_stored_otherwise_work_or_fail_closed() {
                 "global_rules/1",
                 json!({"id": "1", "plugins": {"limit-count": {"count": 9, "time_window": 600, "limit_header": "X-All"}}}),
             ),
-            ("routes/redis", json!({"uri": "/redis", "plugins": redis})),
+            ("routes/replica", json!({"uri": "/replica", "plugins": replica})),
         ],
     );
-    assert_eq!(bench.ask("/redis", &[]).status, 503);
+    assert_eq!(bench.ask("/replica", &[]).status, 503);
     for name in ["ann", "ben"] {
         bench.gateway.put("consumers", &json!({"username": name, "group_id": "g"}));
         let login = json!({"plugins": {"jwt-auth": {"key": name, "secret": SECRET}}});

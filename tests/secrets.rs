@@ -150,7 +150,7 @@ fn secret_resources_are_a_kind_of_their_own() {
     assert_eq!(keys("secrets"), [json!("/apisix/secrets/aws/jwt"), json!("/apisix/secrets/vault/jwt")]);
     assert_eq!(keys("secrets/vault"), [json!("/apisix/secrets/vault/jwt")]);
     assert_eq!(gateway.admin("GET", "secrets/vault/jwt", &Value::Null).1["value"]["prefix"], "kv2");
-    let deleted = json!({"deleted": "jwt", "key": "/apisix/secrets/vault/jwt"});
+    let deleted = json!({"deleted": "1", "key": "/apisix/secrets/vault/jwt"});
     assert_eq!(gateway.admin("DELETE", "secrets/vault/jwt", &Value::Null), (200, deleted));
     assert_eq!(gateway.admin("GET", "secrets/vault/jwt", &Value::Null).0, 404);
 }

@@ -69,7 +69,7 @@ pub(super) struct Command {
 pub(super) enum Outcome {
     Created { key: String, value: Value },
     Replaced { key: String, value: Value },
-    Deleted { key: String, name: String },
+    Deleted { key: String },
 }
 
 impl Outcome {
@@ -86,7 +86,8 @@ impl Outcome {
         match self {
             Self::Created { key, value } => Answer::json(StatusCode::CREATED, json!({"key": key, "value": value})),
             Self::Replaced { key, value } => Answer::json(StatusCode::OK, json!({"key": key, "value": value})),
-            Self::Deleted { key, name } => Answer::json(StatusCode::OK, json!({"deleted": name, "key": key})),
+            // How many, as text: etcd's answer as the original passes it on.
+            Self::Deleted { key } => Answer::json(StatusCode::OK, json!({"deleted": "1", "key": key})),
         }
     }
 }
@@ -192,8 +193,7 @@ impl Planner<'_> {
             let below = self.state.keys(&format!("{key}/"))?;
             write.extend(below.into_iter().map(|key| Op::Delete { key }));
         }
-        let name = self.subject.id.unwrap_or_default().to_owned();
-        Ok((write, Outcome::Deleted { key, name }))
+        Ok((write, Outcome::Deleted { key }))
     }
 
     /// The key that the path names, for calls that need one.

@@ -31,6 +31,12 @@ pub(super) fn may_hold_secrets(key: &str) -> bool {
     Place::of(key).is_some()
 }
 
+/// Whether a write of the object at `key` is answered with what was stored; secret resources are answered as they were
+/// sent (spec/admin-api §9).
+pub(super) fn is_answered_sealed(key: &str) -> bool {
+    matches!(Place::of(key), Some(Place::Plugins { .. }))
+}
+
 /// The parts of the object stored at `key` that may hold secrets.
 pub(super) fn holders<'o>(key: &'o str, object: &'o mut Value) -> Vec<Holder<'o>> {
     match Place::of(key) {

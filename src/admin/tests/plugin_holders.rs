@@ -189,7 +189,7 @@ async fn metadata_has_the_plugins_name() {
             "DELETE",
             "/plugin_metadata/jwt-auth",
             "",
-            "200 {\"deleted\":\"jwt-auth\",\"key\":\"/apisix/plugin_metadata/jwt-auth\"}",
+            "200 {\"deleted\":\"1\",\"key\":\"/apisix/plugin_metadata/jwt-auth\"}",
         ),
     ] {
         assert_eq!(api.call(method, path, body).await.line(), want, "{method} {path} {body}");

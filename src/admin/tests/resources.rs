@@ -199,10 +199,10 @@ async fn deletions_respect_references_unless_forced() {
             "/services/s?force=1",
             "400 {\"error_msg\":\"can not delete this service directly, route [r] is still using it now\"}",
         ),
-        ("/services/s?force=true", "200 {\"deleted\":\"s\",\"key\":\"/apisix/services/s\"}"),
-        ("/upstreams/u", "200 {\"deleted\":\"u\",\"key\":\"/apisix/upstreams/u\"}"),
+        ("/services/s?force=true", "200 {\"deleted\":\"1\",\"key\":\"/apisix/services/s\"}"),
+        ("/upstreams/u", "200 {\"deleted\":\"1\",\"key\":\"/apisix/upstreams/u\"}"),
         ("/upstreams/u", "404 {\"message\":\"Key not found\"}"),
-        ("/routes/r", "200 {\"deleted\":\"r\",\"key\":\"/apisix/routes/r\"}"),
+        ("/routes/r", "200 {\"deleted\":\"1\",\"key\":\"/apisix/routes/r\"}"),
     ] {
         assert_eq!(api.call("DELETE", call, "").await.line(), want, "{call}");
     }
@@ -231,7 +231,7 @@ async fn a_consumer_takes_its_credentials_along_and_no_others() {
     );
     assert_eq!(
         api.call("DELETE", "/consumers/jack", "").await.line(),
-        "200 {\"deleted\":\"jack\",\"key\":\"/apisix/consumers/jack\"}"
+        "200 {\"deleted\":\"1\",\"key\":\"/apisix/consumers/jack\"}"
     );
     assert_eq!(api.get("/consumers/jack/credentials").await.line(), "404 {\"message\":\"Key not found\"}");
     assert_eq!(api.get("/consumers/jack2/credentials").await.json()["total"], 1);
