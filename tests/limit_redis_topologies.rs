@@ -3,13 +3,29 @@
 
 mod support;
 
+use openssl::ssl::{SslAcceptor, SslFiletype, SslMethod};
 use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 use support::client::Response;
 use support::gateway::{Gateway, Setup};
 use support::origin::Origin;
-use support::redis::{Redis, Sentinel, cluster};
+use support::redis::{Redis, Sentinel, cluster, lone_node};
 use support::{dead_address, wait_at_most, wait_for};
+
+/// One node with all slots, spoken to as if it stood alone: it takes one key per call.
+#[test]
+fn a_server_in_cluster_mode_is_no_cluster_to_speak_to() {
+    let node = lone_node();
+    let bench = Bench::start();
+    let limit = json!({"count": 5, "time_window": 600, "window_type": "sliding", "policy": "redis",
+                       "redis_host": "127.0.0.1", "redis_port": node.port()});
+    bench.route("r", &json!({"limit-count": limit}));
+    for left in ["4", "3", "2"] {
+        assert_eq!(bench.ask("r").field("x-ratelimit-remaining"), Some(left));
+    }
+}
 
 #[test]
 fn a_cluster_counts_on_whichever_node_has_the_key() {
@@ -150,6 +166,44 @@ fn a_certificate_of_a_known_root_is_good_for_its_name() {
                            "redis_port": redis.tls_port(), "redis_ssl": true, "redis_ssl_verify": true});
         bench.route("r", &json!({"limit-count": limit}));
         assert_eq!(bench.ask("r").status, want, "{host}");
+    }
+}
+
+/// A server that says that nothing will follow, and then sends something, loses its connection and no worker.
+#[test]
+fn bytes_after_the_end_of_tls_end_the_connection_only() {
+    let redis = Redis::with_tls();
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+    acceptor.set_private_key_file(redis.private_key(), SslFiletype::PEM).unwrap();
+    acceptor.set_certificate_file(redis.certificate(), SslFiletype::PEM).unwrap();
+    let acceptor = acceptor.build();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (ended, has_ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = acceptor.accept(stream).unwrap();
+            let mut asked = [0; 4096];
+            assert!(stream.read(&mut asked).unwrap() > 0);
+            stream.write_all(b"*2\r\n:1\r\n:600000\r\n").unwrap();
+            stream.shutdown().unwrap();
+            // In a segment of its own, or in one with the end: both are too much.
+            stream.get_mut().write_all(b"x").unwrap();
+            ended.send(stream.get_mut().read(&mut asked).unwrap_or(0)).unwrap();
+        }
+    });
+    let bench = Bench { origin: Origin::start(), gateway: Gateway::with(&Setup { workers: 1, ..Setup::default() }) };
+    let limit = json!({"count": 5, "time_window": 600, "policy": "redis", "redis_host": "127.0.0.1",
+                       "redis_port": port, "redis_ssl": true});
+    bench.route("r", &json!({"limit-count": limit}));
+    bench.route("plain", &json!({}));
+    for _ in 0..3 {
+        bench.ask("r");
+        has_ended.recv_timeout(support::PATIENCE).expect("the gateway closes the connection");
+        assert_eq!(bench.ask("plain").status, 200, "the worker goes on");
+        // Until the pause after a failure is over.
+        wait_for("another connection", || (bench.ask("r").status == 200).then_some(()));
+        has_ended.recv_timeout(support::PATIENCE).expect("the gateway closes the connection");
     }
 }
 

@@ -4,6 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -85,6 +86,39 @@ fn who_comes_too_early_waits_for_its_turn_and_holds_up_nobody() {
     assert_eq!(text, "{\"error_msg\":\"later\"}\n");
     let series = "ringgate_limit_rejected_requests_total{route=\"r\",consumer=\"\"}";
     support::wait_for("the rejection's count", || (bench.gateway.metric(series) > 0.5).then_some(()));
+}
+
+/// The global rule makes the distance that the route asks for: what runs after a wait runs at the time it is then.
+#[test]
+fn who_has_waited_comes_later() {
+    let bench = Bench::start(1);
+    let spaced = json!({"rate": 5, "burst": 9, "key": "uri"});
+    bench.gateway.put("global_rules/1", &json!({"plugins": {"limit-req": spaced}}));
+    let strict = json!({"rate": 20, "burst": 0, "nodelay": true, "key": "uri", "rejected_code": 429});
+    bench.route("r", &json!({"limit-req": strict}));
+    let statuses = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let status = bench.ask("/r").status;
+                statuses.lock().unwrap().push(status);
+            });
+        }
+    });
+    assert_eq!(statuses.into_inner().unwrap(), [200; 4]);
+}
+
+#[test]
+fn who_leaves_while_waiting_is_not_waited_for() {
+    let bench = Bench::start(1);
+    bench.route("r", &json!({"limit-req": {"rate": 0.01, "burst": 9, "key": "uri"}}));
+    assert_eq!(bench.ask("/r").status, 200);
+    let mut stream = std::net::TcpStream::connect(bench.gateway.data()).unwrap();
+    stream.write_all(b"GET /r HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    support::wait_for("the request", || (bench.gateway.metric("ringgate_requests_total") > 1.5).then_some(()));
+    drop(stream);
+    support::wait_for("the end", || (bench.gateway.metric("ringgate_connections") < 0.5).then_some(()));
+    assert_eq!(bench.origin.received().len(), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::AdminState;
 use super::answer::Answer;
 use crate::resource::kind::Naming;
-use crate::resource::{Id, Kind, Subject, credential};
+use crate::resource::{Id, Kind, Subject, consumer, credential};
 use crate::schema::words::lua_type;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -52,13 +52,22 @@ fn one(state: &AdminState, kind: &'static Kind, object: &Value, names: &mut BTre
     let mut members: Map<String, Value> = members.clone();
     let whole_id = members.get("id").and_then(Id::of).map(|Id(id)| id);
     // A consumer's credentials stand in the list of consumers (spec/consumers-credentials-secrets §2).
-    let below = whole_id.as_deref().filter(|_| kind.naming == Naming::Username).and_then(|id| id.split_once(BETWEEN));
-    let (kind, parent) = match below {
-        Some((parent, id)) => {
+    let separator = match kind.naming {
+        Naming::Username => Some(BELOW_CONSUMER),
+        Naming::BelowManager => Some(BELOW_MANAGER),
+        Naming::Id | Naming::BelowConsumer | Naming::Plugin => None,
+    };
+    let below = whole_id.as_deref().zip(separator).and_then(|(id, separator)| id.split_once(separator));
+    let parent = below.map(|(parent, _)| parent);
+    let kind = match below {
+        Some((parent, id)) if kind.naming == Naming::Username => {
+            if !consumer::is_username(parent) {
+                return Err(format!("wrong username '{parent}'"));
+            }
             members.insert("id".to_owned(), id.into());
-            (&credential::KIND, Some(parent))
+            &credential::KIND
         }
-        None => (kind, None),
+        _ => kind,
     };
     if kind.naming != Naming::Username && whole_id.is_none() {
         return Err(format!("missing {} id", kind.word));
@@ -77,4 +86,5 @@ fn one(state: &AdminState, kind: &'static Kind, object: &Value, names: &mut BTre
     Ok(())
 }
 
-const BETWEEN: &str = "/credentials/";
+const BELOW_CONSUMER: &str = "/credentials/";
+const BELOW_MANAGER: &str = "/";

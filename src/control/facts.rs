@@ -201,8 +201,9 @@ impl<'de> Visitor<'de> for PluginsSeed<'_> {
         while let Some(plugin) = plugins.next_key_seed(NameSeed(attribute))? {
             match plugin {
                 Some((plugin, attribute)) => {
+                    // A key that is a reference is nobody's; a group is what its text says.
                     if let Some(value) = plugins.next_value_seed(ConfigurationSeed(attribute))?
-                        && !starts_like_reference(&value)
+                        && (registry::group_attribute(plugin).is_some() || !starts_like_reference(&value))
                     {
                         self.facts.auth_keys.push((plugin, value));
                     }

@@ -197,7 +197,7 @@ impl Table {
     /// Gives slots to the windows that no configuration holds any more.
     fn unpin(&self, at: Moment) -> Swept {
         let mut swept = Swept::default();
-        for digest in std::mem::take(&mut *self.unpinned.lock()) {
+        for digest in self.unpinned.take(UNPINNED_AT_ONCE) {
             let mut shard = self.shard(digest);
             // Only the table can hand out a window that it alone has, and only under the shard's lock.
             if !shard.pinned.get(&digest).is_some_and(Arc::is_unique) {
@@ -263,6 +263,13 @@ struct Note {
 struct Unpinned(Mutex<Vec<Digest>>);
 
 impl Unpinned {
+    /// At most `count` of them. The lock is not held afterwards: workers that drop a window must not wait.
+    fn take(&self, count: usize) -> Vec<Digest> {
+        let mut digests = self.lock();
+        let left = digests.len().saturating_sub(count);
+        digests.split_off(left)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<Digest>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -287,5 +294,7 @@ const SHARD_WINDOWS: usize = 1 << 15;
 /// Enough that workers seldom meet.
 const SHARDS_LEAST: usize = 32;
 const SHARDS_MOST: usize = 1 << 12;
+/// Windows that a step of the sweeper gives slots to.
+const UNPINNED_AT_ONCE: usize = 4096;
 /// Slots that the sweeper looks at under one lock, 8 KiB.
 pub const SWEEP_SLOTS: usize = 256;

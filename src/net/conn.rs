@@ -84,6 +84,11 @@ impl Conn {
         fd::peek(self.stream.as_raw_fd()) != Peeked::Nothing
     }
 
+    /// Whether the peer has closed or reset the connection, and nothing that it sent is left to read.
+    pub fn has_ended(&self) -> bool {
+        fd::peek(self.stream.as_raw_fd()) == Peeked::Ended
+    }
+
     /// Ends our direction: the peer reads the end once it has read everything.
     pub fn shutdown_write(&self) {
         fd::shutdown(self.stream.as_raw_fd(), Shutdown::Write);

@@ -90,6 +90,10 @@ impl Waiting for Turn {
         Box::pin(task::sleep(self.0))
     }
 
+    fn may_be_left(&self) -> bool {
+        true
+    }
+
     fn resume(self: Box<Self>, _request: &Request<'_>, _context: &mut Context<'_>) -> Verdict {
         Verdict::Continue
     }

@@ -69,6 +69,11 @@ pub trait Waiting: Debug {
     /// Waits. Bounded in time by the plugin's own configuration.
     fn wait<'a>(&'a mut self, redis: &'a Rc<crate::redis::Client>) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
+    /// Whether the wait may be given up when its client has gone: not where something is being counted meanwhile.
+    fn may_be_left(&self) -> bool {
+        false
+    }
+
     /// Goes on where the access phase stopped; may say [`Verdict::Wait`] again.
     fn resume(self: Box<Self>, request: &Request<'_>, context: &mut Context<'_>) -> Verdict;
 }

@@ -59,6 +59,11 @@ struct Pause {
 }
 
 impl Paused {
+    /// See [`Waiting::may_be_left`].
+    pub fn may_be_left(&self) -> bool {
+        self.pause.waiting.may_be_left()
+    }
+
     /// Waits for what the plugin waits for. Nothing of the worker's is borrowed.
     pub async fn wait(&mut self, state: &State) {
         self.pause.waiting.wait(&state.redis).await;

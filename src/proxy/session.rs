@@ -1,6 +1,6 @@
 //! A client's connection from accept to close: read a head, decide, answer or forward, log, and again.
 
-use super::attempt::Rest;
+use super::attempt::{Cause, Rest};
 use super::exchange::{Client, Exchange};
 use super::forward::{Ended, forward};
 use super::phases::{Decision, Paused, decide, resume};
@@ -12,12 +12,16 @@ use crate::http::request_head::{HeadError, Progress};
 use crate::log::record::Record;
 use crate::net::Conn;
 use crate::net::conn::ReadBytes;
+use crate::net::race::{First, race};
+use crate::net::task::sleep;
+use crate::net::watch::TICK;
 use crate::plugin::Answer;
 use crate::worker::slots::{Desk, Slots};
 use crate::worker::state::State;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -133,22 +137,39 @@ async fn answer_or_forward(
                 Ended::Failed(status) => break state.answers.page(status),
             },
             // Rare, and large: not inside this future.
-            Decision::Wait(paused) => Box::pin(wait(state, exchange, client, buffer, paused)).await,
+            Decision::Wait(paused) => {
+                let Some(next) = Box::pin(wait(state, exchange, conn, client, buffer, paused)).await else {
+                    exchange.status = Cause::ClientGone.status();
+                    return Next::Close;
+                };
+                next
+            }
         };
     };
     answer_and_go_on(state, exchange, conn, buffer, &answer).await
 }
 
-/// Waits for what a plugin waits for, without a borrow of the worker's tables, then goes on.
+/// Waits for what a plugin waits for, without a borrow of the worker's tables, then goes on at the time it is then.
+/// Nothing if the client has gone meanwhile and nobody else cares.
 async fn wait(
     state: &State,
     exchange: &mut Exchange,
+    conn: &Conn,
     client: Client,
     buffer: &[u8],
     mut paused: Box<Paused>,
-) -> Decision {
-    paused.wait(state).await;
-    resume(state, exchange, buffer, client, *paused)
+) -> Option<Decision> {
+    let may_be_left = paused.may_be_left();
+    {
+        let mut waiting = pin!(paused.wait(state));
+        while let First::Right(()) = race(waiting.as_mut(), pin!(sleep(TICK))).await {
+            if may_be_left && conn.has_ended() {
+                return None;
+            }
+        }
+    }
+    exchange.now = state.clock.now();
+    Some(resume(state, exchange, buffer, client, *paused))
 }
 
 /// Sends an answer of the gateway's own. The connection goes on only if the request's body, of which nothing was used,

@@ -292,16 +292,18 @@ impl Link {
                 Err(error) => return RedisError::closed(error),
             }
             let opened = if let Some(session) = &mut *self.session.borrow_mut() {
-                session.open(&wire, &mut plain).map(|()| session.wants_write())
+                session.open(&wire, &mut plain).map(|is_over| (is_over, session.wants_write()))
             } else {
                 plain.extend_from_slice(&wire);
-                Ok(false)
+                Ok((false, false))
             };
             wire.clear();
-            match opened {
-                Ok(true) => self.to_write.raise(),
-                Ok(false) => {}
+            let (is_over, has_more_to_say) = match opened {
+                Ok(found) => found,
                 Err(error) => return error,
+            };
+            if has_more_to_say {
+                self.to_write.raise();
             }
             let mut at = 0;
             loop {
@@ -317,6 +319,9 @@ impl Link {
                 }
             }
             plain.drain(..at);
+            if is_over {
+                return RedisError::Closed(io::ErrorKind::UnexpectedEof);
+            }
         }
     }
 

@@ -42,17 +42,23 @@ impl Session {
         Ok(())
     }
 
-    /// Takes what came over the wire and appends what it says to `plain`.
-    pub(super) fn open(&mut self, mut wire: &[u8], plain: &mut Vec<u8>) -> Result<(), RedisError> {
+    /// Takes what came over the wire and appends what it says to `plain`. Returns whether the server has said that
+    /// nothing will follow.
+    pub(super) fn open(&mut self, mut wire: &[u8], plain: &mut Vec<u8>) -> Result<bool, RedisError> {
+        let mut is_over = false;
         while !wire.is_empty() {
-            self.0.read_tls(&mut wire).map_err(|error| RedisError::Tls(error.to_string()))?;
+            let taken = self.0.read_tls(&mut wire).map_err(|error| RedisError::Tls(error.to_string()))?;
+            if taken == 0 {
+                return Err(RedisError::Tls("bytes after the session's end".to_owned()));
+            }
             let state = self.0.process_new_packets().map_err(|error| RedisError::Tls(error.to_string()))?;
             let length = plain.len();
             plain.resize(length + state.plaintext_bytes_to_read(), 0);
             let room = plain.get_mut(length..).unwrap_or_default();
             self.0.reader().read_exact(room).map_err(|error| RedisError::Tls(error.to_string()))?;
+            is_over |= state.peer_has_closed();
         }
-        Ok(())
+        Ok(is_over)
     }
 
     /// Whether there is something to be sent, asked for or not.

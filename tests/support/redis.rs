@@ -96,6 +96,11 @@ impl Redis {
         self.directory.path().join("tls.crt")
     }
 
+    /// Its key.
+    pub(crate) fn private_key(&self) -> PathBuf {
+        self.directory.path().join("tls.key")
+    }
+
     /// What `redis-cli` says to a command, without the line end.
     pub(crate) fn cli(&self, arguments: &[&str]) -> String {
         self.try_cli(arguments)
@@ -139,21 +144,7 @@ impl Drop for Redis {
 
 /// A cluster of masters without replicas.
 pub(crate) fn cluster(nodes: usize) -> Vec<Redis> {
-    let nodes: Vec<Redis> = (0..nodes)
-        .map(|_| {
-            let bus = free_port().to_string();
-            Redis::with(&[
-                "--cluster-enabled",
-                "yes",
-                "--cluster-port",
-                &bus,
-                "--cluster-node-timeout",
-                "1000",
-                "--cluster-require-full-coverage",
-                "no",
-            ])
-        })
-        .collect();
+    let nodes: Vec<Redis> = (0..nodes).map(|_| node()).collect();
     let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
     let made = Command::new("redis-cli")
         .args(["--cluster", "create"])
@@ -166,6 +157,22 @@ pub(crate) fn cluster(nodes: usize) -> Vec<Redis> {
         nodes.iter().all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).then_some(())
     });
     nodes
+}
+
+/// The only node of its cluster, with all slots.
+pub(crate) fn lone_node() -> Redis {
+    let node = node();
+    assert_eq!(node.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]), "OK");
+    wait_for("the cluster", || node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok").then_some(()));
+    node
+}
+
+/// A server in cluster mode.
+fn node() -> Redis {
+    let bus = free_port().to_string();
+    let coverage = ["--cluster-require-full-coverage", "no"];
+    let mode = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "1000"];
+    Redis::with(&[&mode[..], &coverage].concat())
 }
 
 /// A sentinel that watches one master, called `mymaster`.

@@ -232,6 +232,7 @@ async fn a_whole_configuration_is_judged_without_being_stored() {
         ],
         "global_rules": [{"id": "1", "plugins": {"jwt-auth": {}}}, {"id": "2", "plugins": {"jwt-auth": {}}}],
         "plugin_metadata": [{"id": "limit-count", "limit_header": "X-L"}],
+        "secrets": [{"id": "vault/1", "uri": "http://h", "prefix": "kv", "token": "t"}],
     });
     assert_eq!(validate(right).await.line(), "200 {}");
     assert_eq!(api.get("/routes").await.json()["total"], 0, "nothing is stored");
@@ -248,7 +249,9 @@ async fn a_whole_configuration_is_judged_without_being_stored() {
             {"username": "jack"},
             {"username": "jack"},
             {"id": "jack/credentials/c", "plugins": {"limit-count": {"count": 1, "time_window": 1}}},
+            {"id": "no name/credentials/c", "plugins": {}},
         ],
+        "secrets": [{"id": "foo/1"}],
         "plugin_metadata": [{"id": "nope"}],
         "services": {},
         "things": [],
@@ -263,6 +266,8 @@ async fn a_whole_configuration_is_judged_without_being_stored() {
         fault("routes", json!(null), 4, "invalid configuration: wrong type: expected object, got number"),
         fault("consumers", json!("jack"), 1, "found duplicate username jack"),
         fault("consumers", json!("jack/credentials/c"), 2, "only supports auth type plugins in consumer credential"),
+        fault("consumers", json!("no name/credentials/c"), 3, "wrong username 'no name'"),
+        fault("secrets", json!("foo/1"), 0, "invalid secret manager: foo"),
         fault("plugin_metadata", json!("nope"), 0, "invalid plugin name"),
         {"resource_type": "services", "error": "wrong type: expected array, got table"},
         {"resource_type": "things", "error": "Unsupported resource type: things"},

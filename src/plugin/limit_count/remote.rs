@@ -17,6 +17,7 @@ use serde_json::Value;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// The plugin with one configuration.
@@ -30,6 +31,8 @@ struct Shared {
     rejection: Arc<Answer>,
     /// Where it cannot be said what to count, and where Redis does not count; none with `allow_degradation`.
     failures: Option<(Arc<Answer>, Arc<Answer>)>,
+    /// Two keys may be on different nodes, or must be treated as if.
+    is_spread: AtomicBool,
     deployment: Deployment,
     sync: Option<Sync>,
     /// Counts where delayed sync cannot reach Redis.
@@ -47,6 +50,7 @@ impl RemoteLimitCount {
             shows_quota: switch(configuration, "show_limit_quota_header", true),
             rejection: Arc::new(rejection(configuration)),
             failures: (!degrades).then(|| (Arc::new(page(500)), Arc::new(failed_to_limit()))),
+            is_spread: AtomicBool::new(deployment.is_spread()),
             deployment,
             sync: interval.map(Sync::new),
             table: Arc::clone(site.limits),
@@ -119,6 +123,24 @@ impl Shared {
     }
 
     async fn slide(&self, redis: &Rc<Client>, due: &Due, unix_ms: u64) -> Result<Charge, RedisError> {
+        let is_spread = self.is_spread.load(Ordering::Relaxed);
+        match self.slide_by(redis, due, unix_ms, is_spread).await {
+            Err(RedisError::Refused(text)) if !is_spread && text.starts_with(CROSS_SLOT) => {
+                // One server that keeps to the rules of a cluster: from now on one key at a time.
+                self.is_spread.store(true, Ordering::Relaxed);
+                self.slide_by(redis, due, unix_ms, true).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn slide_by(
+        &self,
+        redis: &Rc<Client>,
+        due: &Due,
+        unix_ms: u64,
+        is_spread: bool,
+    ) -> Result<Charge, RedisError> {
         let Quota { limit, window_ms, .. } = due.quota;
         let (id, rest_ms) = (unix_ms / window_ms, window_ms - unix_ms % window_ms);
         let key = |id: u64| [SLIDING_PREFIX, &due.key, b".", id.to_string().as_bytes(), b".counter"].concat();
@@ -126,7 +148,7 @@ impl Shared {
         let kept_s = (window_ms / 1000).saturating_mul(2);
         let mut keys = vec![&*current, &*before];
         let mut arguments = [limit, window_ms, rest_ms, kept_s, 0];
-        if self.deployment.is_spread() {
+        if is_spread {
             // The two may be on different nodes. The one before does not change any more.
             keys.truncate(1);
             if let Some(last) = arguments.last_mut() {
@@ -312,6 +334,8 @@ fn failed_to_limit() -> Answer {
 
 const FIXED_PREFIX: &[u8] = b"plugin-limit-count:v1:";
 const SLIDING_PREFIX: &[u8] = b"plugin-limit-count:";
+/// What a server that keeps to the rules of a cluster says to two keys in one call.
+const CROSS_SLOT: &str = "CROSSSLOT";
 /// Room for most keys.
 const KEY_BYTES: usize = 96;
 /// Flushes on their way at a time; below what a connection takes.

@@ -23,6 +23,8 @@ struct Counters {
     queue: Vec<Box<[u8]>>,
     /// Whether somebody flushes the queue.
     has_job: bool,
+    /// When those that are over may be looked for again to make room.
+    look_again_us: u64,
 }
 
 #[derive(Debug)]
@@ -85,8 +87,16 @@ impl Sync {
     pub(super) fn charge(&self, ask: Ask<'_>) -> Local {
         let Ask { key, limit, window_s, now_us } = ask;
         let mut counters = self.lock();
-        let Counters { known, queue, .. } = &mut *counters;
+        let Counters { known, queue, look_again_us, .. } = &mut *counters;
         if !known.contains_key(key) {
+            if known.len() >= COUNTERS_MAX {
+                // Without a job, nobody else has looked for those that are over. At most once per window: a look at all.
+                if now_us < *look_again_us {
+                    return Local::Full;
+                }
+                *look_again_us = now_us.saturating_add(window_s.saturating_mul(1_000_000));
+                known.retain(|_, counter| !counter.is_forgotten(now_us));
+            }
             if known.len() >= COUNTERS_MAX {
                 return Local::Full;
             }
@@ -156,14 +166,16 @@ impl Sync {
     /// The counters to flush now. Nothing: the job is over.
     pub(super) fn due(&self, now_us: u64) -> Vec<Box<[u8]>> {
         let mut counters = self.lock();
-        let Counters { known, queue, has_job } = &mut *counters;
-        known.retain(|_, counter| !counter.is_forgotten(now_us));
-        let due = std::mem::take(queue);
+        let Counters { known, queue, has_job, .. } = &mut *counters;
+        let mut due = std::mem::take(queue);
         for key in &due {
             if let Some(counter) = known.get_mut(key) {
                 counter.is_queued = false;
             }
         }
+        // Also one whose flushes have failed ever since: what it has to tell is of a window long gone.
+        known.retain(|_, counter| !counter.is_forgotten(now_us));
+        due.retain(|key| known.contains_key(key));
         *has_job = !due.is_empty();
         due
     }
@@ -255,6 +267,35 @@ mod tests {
         sync.due(5);
         sync.due(121_000_006);
         assert!(sync.begin(b"k").is_none());
+    }
+
+    #[test]
+    fn a_counter_whose_flushes_fail_is_forgotten_too_and_the_job_ends() {
+        let sync = Sync::new(Duration::from_secs(1));
+        sync.charge(ask(b"k", 3, 0));
+        let flush = sync.begin(b"k").unwrap();
+        sync.end(&flush, Some((0, 60_000)), 0);
+        sync.charge(ask(b"k", 3, 1));
+        assert!(sync.wants_job());
+        for now_us in [1_000_000, 60_000_000, 120_000_000] {
+            assert_eq!(sync.due(now_us), [Box::from(*b"k")]);
+            let flush = sync.begin(b"k").unwrap();
+            sync.end(&flush, None, now_us);
+            sync.queue_again(b"k");
+        }
+        assert!(sync.due(121_000_000).is_empty(), "two windows after it was asked last");
+        assert!(sync.begin(b"k").is_none() && !sync.wants_job());
+    }
+
+    #[test]
+    fn full_is_full_until_the_counters_are_over() {
+        let sync = Sync::new(Duration::from_secs(1));
+        for number in 0..COUNTERS_MAX {
+            assert_eq!(sync.charge(ask(number.to_string().as_bytes(), 3, 0)), Local::Unknown);
+        }
+        assert_eq!(sync.charge(ask(b"new", 3, 1)), Local::Full);
+        assert_eq!(sync.charge(ask(b"new", 3, 59_000_000)), Local::Full);
+        assert_eq!(sync.charge(ask(b"new", 3, 121_000_000)), Local::Unknown);
     }
 
     #[test]
