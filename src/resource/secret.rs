@@ -24,13 +24,17 @@ pub static KIND: Kind = Kind {
 /// Judges an object of the manager called `manager`.
 pub(super) fn check(manager: &str, object: &Map<String, Value>) -> Result<(), String> {
     let kind = ManagerKind::of(manager).ok_or_else(|| format!("invalid secret manager: {manager}"))?;
-    let document = match kind {
+    let verdict = document_of(kind).check(&Value::Object(object.clone()));
+    verdict.map_err(|text| format!("invalid configuration: {text}"))
+}
+
+/// The schema of a manager's objects.
+pub fn document_of(kind: ManagerKind) -> &'static Document {
+    match kind {
         ManagerKind::Vault => &VAULT,
         ManagerKind::Aws => &AWS,
         ManagerKind::Gcp => &GCP,
-    };
-    let verdict = document.check(&Value::Object(object.clone()));
-    verdict.map_err(|text| format!("invalid configuration: {text}"))
+    }
 }
 
 /// Members that are not described are tolerated, as in the original (spec/admin-api §6).

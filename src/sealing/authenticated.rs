@@ -129,6 +129,11 @@ impl fmt::Debug for Keys {
     }
 }
 
+/// Whether there may be sealed text in `json`; nothing in it need be written with escapes.
+pub(super) fn may_hold(json: &str) -> bool {
+    json.contains(MARKER) || json.contains("\\u")
+}
+
 /// Whether `text` says that it is sealed, in whichever version.
 pub(super) fn is_sealed(text: &str) -> bool {
     let version = text.strip_prefix(MARKER).and_then(|rest| rest.split_once(':')).map(|(version, _)| version);

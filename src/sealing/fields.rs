@@ -72,7 +72,8 @@ impl Holder<'_> {
     /// Puts `reason` in place of the part, so that nothing can be built from it. Not where it is switched off: it is
     /// not built then, and its absence would switch on what it hides. Returns whether it did.
     pub(super) fn close(&mut self, reason: &str) -> bool {
-        let is_off = self.part.pointer("/_meta/disable") == Some(&Value::Bool(true));
+        let is_plugin = !self.path.0.is_empty();
+        let is_off = is_plugin && self.part.pointer("/_meta/disable") == Some(&Value::Bool(true));
         if !is_off {
             *self.part = Value::String(reason.to_owned());
         }

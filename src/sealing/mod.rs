@@ -27,7 +27,7 @@ pub use cbc::Keyring;
 pub use key_file::{KeyFile, KeyFileError};
 pub use store::{SealedStore, Tally};
 
-use authenticated::Keys;
+use authenticated::{Keys, OpenError};
 use fields::Path;
 use serde_json::Value;
 use std::sync::Arc;
@@ -84,7 +84,8 @@ impl Sealing {
         self.format
     }
 
-    /// The text to store at `key`. Nothing in it is taken for sealed already.
+    /// The text to store at `key`. What is sealed for its place stays as it is: it was sent back by who was answered with
+    /// it, or read while its key was not there. Nothing else is taken for sealed.
     pub fn seal(&self, key: &str, text: &Arc<str>) -> Result<Arc<str>, SealError> {
         if !fields::may_hold_secrets(key) {
             return Ok(Arc::clone(text));
@@ -111,6 +112,9 @@ impl Sealing {
 
     /// `None`: it is stored as it is.
     fn seal_text(&self, key: &str, path: &Path<'_>, text: &str) -> Result<Option<String>, SealError> {
+        if self.is_sealed_here(key, path, text) {
+            return Ok(None);
+        }
         let in_apisix_format = || self.keyring.seal(text);
         match self.format {
             Format::Authenticated => return self.keys.seal(&path.bound_to(key), text).map(Some),
@@ -129,34 +133,26 @@ impl Sealing {
         Ok(None)
     }
 
+    /// Whether `text` is in the authenticated format for this place, or for any under a key that is not here.
+    fn is_sealed_here(&self, key: &str, path: &Path<'_>, text: &str) -> bool {
+        authenticated::is_sealed(text)
+            && matches!(self.keys.open(&path.bound_to(key), text), Ok(_) | Err(OpenError::UnknownKey(_)))
+    }
+
     /// The text stored at `key`, opened.
     pub fn open(&self, key: &str, text: &Arc<str>) -> Opened {
-        let mut opened = Opened { text: Arc::clone(text), closed: None, in_clear: 0 };
-        if !fields::may_hold_secrets(key) {
-            return opened;
+        open_by(key, text, |path, text| self.open_text(key, path, text))
+    }
+
+    /// What is meant by `text`, which is about to be stored at `key`: as [`Sealing::seal`] takes it.
+    pub fn meant(&self, key: &str, text: &Arc<str>) -> Arc<str> {
+        if !authenticated::may_hold(text) {
+            return Arc::clone(text);
         }
-        let Ok(mut object) = serde_json::from_str::<Value>(text) else { return opened };
-        let mut changed = false;
-        for mut holder in fields::holders(key, &mut object) {
-            let end = holder.visit(&mut |path, text| {
-                match self.open_text(key, path, text)? {
-                    Some(clear) => {
-                        *text = clear;
-                        changed = true;
-                    }
-                    None => opened.in_clear += 1,
-                }
-                Ok::<_, String>(())
-            });
-            if let Err(reason) = end {
-                changed |= holder.close(&reason);
-                opened.closed.get_or_insert(reason);
-            }
-        }
-        if changed {
-            opened.text = object.to_string().into();
-        }
-        opened
+        let open = |path: &Path<'_>, text: &str| {
+            if self.is_sealed_here(key, path, text) { self.open_text(key, path, text) } else { Ok(None) }
+        };
+        open_by(key, text, open).text
     }
 
     /// `None`: it is not sealed. An error: it must not be used.
@@ -182,6 +178,36 @@ impl Sealing {
             Format::Apisix => true,
         })
     }
+}
+
+/// `text`, stored at `key`, with what `open` makes of its secrets.
+fn open_by(key: &str, text: &Arc<str>, open: impl Fn(&Path<'_>, &str) -> Result<Option<String>, String>) -> Opened {
+    let mut opened = Opened { text: Arc::clone(text), closed: None, in_clear: 0 };
+    if !fields::may_hold_secrets(key) {
+        return opened;
+    }
+    let Ok(mut object) = serde_json::from_str::<Value>(text) else { return opened };
+    let mut changed = false;
+    for mut holder in fields::holders(key, &mut object) {
+        let end = holder.visit(&mut |path, text| {
+            match open(path, text)? {
+                Some(clear) => {
+                    *text = clear;
+                    changed = true;
+                }
+                None => opened.in_clear += 1,
+            }
+            Ok::<_, String>(())
+        });
+        if let Err(reason) = end {
+            changed |= holder.close(&reason);
+            opened.closed.get_or_insert(reason);
+        }
+    }
+    if changed {
+        opened.text = object.to_string().into();
+    }
+    opened
 }
 
 fn any_secret(key: &str, text: &str, is_meant: impl Fn(&str) -> bool) -> bool {

@@ -92,12 +92,12 @@ impl<S: Store> Store for SealedStore<S> {
         let mut events = self.inner.commit(&sealed)?;
         // Every put has its event, in order.
         let mut clear = writes.iter().flatten().filter_map(|op| match op {
-            Op::Put { value, .. } => Some(value),
+            Op::Put { key, value, .. } => Some(self.sealing.meant(key, value)),
             Op::Delete { .. } => None,
         });
         for event in &mut events {
             if event.value.is_some() {
-                event.value = clear.next().map(Arc::clone);
+                event.value = clear.next();
             }
         }
         Ok(events)

@@ -116,12 +116,42 @@ fn what_is_switched_off_stays_so() {
 #[test]
 fn text_that_looks_sealed_is_sealed_like_any_other() {
     let sealing = authenticated();
-    let once = sealing.seal(JACK, &text(&jwt("s"))).unwrap();
-    let twice = sealing.seal(JACK, &once).unwrap();
-    assert_eq!(sealing.open(JACK, &twice).text, once);
+    let of_bob = sealing.seal("/apisix/consumers/bob", &text(&jwt("s"))).unwrap();
+    for looks in [of_bob, text(&jwt("ringgate:v1:0123456789abcdef")), text(&jwt("ringgate:v2:x"))] {
+        let sealed = sealing.seal(JACK, &looks).unwrap();
+        assert_ne!(sealed, looks);
+        assert_eq!(sealing.open(JACK, &sealed).text, looks);
+        assert_eq!(sealing.meant(JACK, &looks), looks);
+    }
     assert_eq!(secret_of(&sealing.seal(JACK, &text(&jwt("ringgatex"))).unwrap()).get(..12), Some("ringgate:v1:"));
     let clear = sealing.open(JACK, &text(&jwt("ringgate:vx:")));
     assert_eq!((clear.closed, clear.in_clear), (None, 1), "an old text of that kind is no sealed one");
+}
+
+/// A write may bring what an earlier one was answered with, or what was read while its key was not there.
+#[test]
+fn what_is_sealed_for_its_place_stays_as_it_is() {
+    let sealing = authenticated();
+    let clear = text(&jwt("s"));
+    let sealed = sealing.seal(JACK, &clear).unwrap();
+    assert_eq!(sealing.seal(JACK, &sealed).unwrap(), sealed);
+    assert_eq!(sealing.meant(JACK, &sealed), clear);
+
+    let mut off: Value = serde_json::from_str(&sealed).unwrap();
+    off["plugins"]["jwt-auth"]["_meta"] = json!({"disable": true});
+    let without_key = authenticated();
+    let read = without_key.open(JACK, &text(&off));
+    assert_eq!(*read.text, *text(&off), "a plugin that is switched off");
+    assert_eq!(without_key.seal(JACK, &read.text).unwrap(), read.text);
+    assert_eq!(secret_of(&sealing.open(JACK, &read.text).text), "s", "when the key is there again");
+    // Switched on by that write, it is not used.
+    assert!(!without_key.meant(JACK, &sealed).contains("ringgate:v1:"));
+
+    let store = SealedStore::new(MemoryStore::new(), sealing);
+    let put = |value: Arc<str>| vec![vec![Op::Put { key: JACK.into(), value, expires_unix_s: None }]];
+    let events = store.commit(&put(sealed)).unwrap();
+    assert_eq!(events[0].value.as_ref(), Some(&clear), "what is compiled");
+    assert_eq!(store.get(JACK).unwrap().unwrap().value, clear);
 }
 
 /// Whether `secret` cannot be mistaken for a sealed text.
@@ -329,6 +359,10 @@ fn no_schema_has_a_secret_that_is_not_sealed() {
         let rows = fields::OBJECTS.iter().filter(|row| row.0 == kind.directory);
         let listed: Vec<&str> = rows.flat_map(|row| row.2).copied().collect();
         judge(kind.directory, &kind.schema.json, &listed, false);
+    }
+    for (directory, manager, listed) in fields::OBJECTS {
+        let kind = crate::secret::ManagerKind::of(manager).unwrap();
+        judge(directory, &crate::resource::secret::document_of(kind).json, listed, false);
     }
     assert_eq!(missing, [""; 0], "list them in encrypted_fields");
 
