@@ -14,6 +14,7 @@ use support::token::token;
 use support::wait_at_most;
 
 /// The last example of APISIX's jwt-auth page.
+/// spec/limit-count §9.
 #[test]
 fn consumers_and_anonymous_callers_have_their_own_quotas() {
     for workers in [1, 2, 5] {
@@ -35,6 +36,7 @@ fn consumers_and_anonymous_callers_have_their_own_quotas() {
 
 /// Each admitted request tells what remains. In every window each number from 999 to 0 must be told exactly once,
 /// whatever worker and connection it came by; and windows must not overlap.
+/// spec/limit-count §6.1, §6.4.
 #[test]
 fn exactly_the_quota_passes_in_each_window() {
     const QUOTA: usize = 1_000;
@@ -83,6 +85,7 @@ fn exactly_the_quota_passes_in_each_window() {
     assert_eq!(bench.origin.received().len(), admitted, "what was told to pass has passed, and nothing else");
 }
 
+/// spec/limit-count §7.1, §7.2.
 #[test]
 fn responses_tell_the_quota() {
     let bench = Bench::start(2, &[]);
@@ -151,6 +154,7 @@ fn responses_tell_the_quota() {
     assert_eq!(bench.ask("/rules", &[("User", "other")]).status, 200);
 }
 
+/// spec/limit-count §5.3.
 #[test]
 fn counters_follow_the_configuration_not_the_write() {
     let bench = Bench::start(2, &[]);
@@ -192,6 +196,7 @@ fn counters_follow_the_configuration_not_the_write() {
     assert_eq!([as_jack("/c"), as_jack("/d"), as_jack("/c")], [4, 3, 2], "a consumer's goes with it over all routes");
 }
 
+/// spec/limit-count §2.2, §6.3.
 #[test]
 fn what_cannot_be_is_refused() {
     let bench = Bench::start(1, &[]);

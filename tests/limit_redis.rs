@@ -15,6 +15,7 @@ use support::redis::Redis;
 use support::{dead_address, wait_at_most, wait_for};
 
 /// Each number of requests left must be told exactly once, whichever gateway and worker it came by.
+/// spec/limit-count §8.
 #[test]
 fn two_gateways_share_a_quota_exactly() {
     const QUOTA: usize = 500;
@@ -52,6 +53,7 @@ fn two_gateways_share_a_quota_exactly() {
     assert_eq!(redis.cli(&["GET", &redis.keys()[0]]), "800", "rejections are counted, as in the original");
 }
 
+/// spec/limit-count §8.1, §8.2, §8.4.
 #[test]
 fn counters_lie_in_redis_in_the_documented_form() {
     let redis = Redis::start();
@@ -133,6 +135,7 @@ fn counters_lie_in_redis_in_the_documented_form() {
     assert!(bench.gateway.metric("ringgate_redis_errors_total") >= 1.0);
 }
 
+/// spec/limit-count §8.2.
 #[test]
 fn sliding_windows_weigh_the_one_before_and_do_not_count_rejections() {
     let redis = Redis::start();
@@ -153,6 +156,7 @@ fn sliding_windows_weigh_the_one_before_and_do_not_count_rejections() {
     assert!(answer.status == 429 || left < 3, "{answer:?}");
 }
 
+/// spec/limit-count §2.
 #[test]
 fn users_passwords_and_databases_are_kept_apart() {
     let redis = Redis::with(&["--requirepass", "default-password"]);
@@ -202,6 +206,7 @@ fn a_password_may_be_a_reference() {
     assert_eq!(bench.ask("unknown").status, 503, "the literal text is never sent");
 }
 
+/// spec/limit-count §7.3.
 #[test]
 fn without_redis_requests_fail_or_pass_as_configured_and_recover_within_a_second() {
     let mut redis = Redis::start();
@@ -388,6 +393,7 @@ fn a_server_killed_under_load_loses_only_what_was_on_its_way() {
     assert_eq!(bench.ask("r").status, 200);
 }
 
+/// spec/limit-count §8.3.
 #[test]
 fn delayed_sync_spares_redis_and_overshoots_no_more_than_its_bound() {
     const QUOTA: u64 = 60;

@@ -13,6 +13,7 @@ use support::redis::Redis;
 use support::token::token;
 
 /// Global rule, then the route's or the consumer's: each waits for Redis, in that order.
+/// spec/limit-count §1.
 #[test]
 fn every_chain_of_a_request_may_wait() {
     let redis = Redis::start();

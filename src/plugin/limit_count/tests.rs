@@ -98,6 +98,7 @@ fn from(address: [u8; 4]) -> OwnedRequest {
     request
 }
 
+/// spec/limit-count §2, §2.2.
 #[test]
 fn configurations_are_refused_in_the_originals_words() {
     let none = "value should match only one schema, but matches none";
@@ -203,6 +204,7 @@ fn a_quota_is_told_used_up_and_given_back() {
     assert_eq!(told, want.map(|(status, told)| (status, told.to_owned())));
 }
 
+/// spec/limit-count §7.2.
 #[test]
 fn rejections_have_a_message_or_nothing() {
     for (configuration, status, body) in [
@@ -230,6 +232,7 @@ fn rejections_have_a_message_or_nothing() {
     assert_eq!(world.ask(&plugin, &get("/")).1, "1 0 59.99 60");
 }
 
+/// spec/limit-count §3, §5.1.
 #[test]
 fn keys_tell_requests_apart() {
     let [one, other] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(from);
@@ -273,6 +276,7 @@ fn a_consumers_own_limit_may_count_by_its_name_or_address() {
     assert_eq!([&one, &other, &one].map(|request| world.ask_as(&by_address, request, Some("jack")).0), [0, 0, 503]);
 }
 
+/// spec/limit-count §5.3.
 #[test]
 fn counters_belong_to_their_object_and_configuration() {
     let mut world = World::new();
@@ -300,6 +304,7 @@ fn counters_belong_to_their_object_and_configuration() {
     assert_eq!(world.ask(&plugin, &get("/")), (0, "4 1 60".to_owned()), "an edited group goes on counting");
 }
 
+/// spec/limit-count §4.
 #[test]
 fn amounts_may_come_with_the_request() {
     let mut world = World::new();
@@ -328,6 +333,7 @@ fn amounts_may_come_with_the_request() {
     assert_eq!(statuses, [0, 503, 0, 503], "windows of different lengths have nothing in common");
 }
 
+/// spec/limit-count §5.2.
 #[test]
 fn rules_apply_in_order_where_their_variables_are() {
     let mut world = World::new();
