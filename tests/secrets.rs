@@ -12,6 +12,7 @@ use manager::{Identity, Manager, Mood};
 use moto::Moto;
 use serde_json::{Value, json};
 use std::fs;
+use std::process::Command;
 use support::client::once;
 use support::gateway::{Gateway, Setup};
 use support::origin::Origin;
@@ -415,4 +416,52 @@ fn gcp_is_asked_with_a_signed_word() {
     house.credential("absent", "$secret://gcp/1/absent");
     house.becomes("$secret://gcp/1/absent", "failing", Some("key_missing"));
     assert!(!house.gateway.output().contains("PRIVATE KEY"));
+}
+
+/// A service account's file is read when it is needed, whatever has its name, and again when it is another one.
+#[test]
+fn a_service_account_may_come_late_and_be_rotated() {
+    let (gcp, key) = (Manager::plain(), openssl::rsa::Rsa::generate(2048).unwrap());
+    let directory = program::directory();
+    let auth_file = directory.path().join("account.json");
+    let fifo = || {
+        let made = Command::new("mkfifo").arg(&auth_file).status().unwrap();
+        assert!(made.success());
+    };
+    fifo();
+    let mut house = House::around(Gateway::in_directory(directory, &setup()));
+    house.gateway.put("secrets/gcp/1", &json!({"auth_file": auth_file}));
+    let reference = "$secret://gcp/1/plain";
+    house.credential("k", reference);
+    house.becomes(reference, "failing", Some("configuration"));
+    assert!(house.gateway.output().contains("auth_file: it is no regular file"));
+
+    for (project, value) in [("first", "of-the-first"), ("second", "of-the-second")] {
+        {
+            let mut state = gcp.state();
+            state.key = "Bearer access".to_owned();
+            state.posts.insert("/token".to_owned(), json!({"access_token": "access", "expires_in": 3600}));
+            let payload = json!({"payload": {"data": openssl::base64::encode_block(value.as_bytes())}});
+            state.secrets.insert(format!("/v1/projects/{project}/secrets/plain/versions/latest:access"), payload);
+        }
+        let account = json!({
+            "client_email": "robot@project.test", "project_id": project,
+            "private_key": String::from_utf8(key.private_key_to_pem().unwrap()).unwrap(),
+            "token_uri": format!("http://{}/token", gcp.address), "entries_uri": format!("http://{}/v1", gcp.address),
+        });
+        let new = auth_file.with_extension("new");
+        fs::write(&new, account.to_string()).unwrap();
+        fs::rename(&new, &auth_file).unwrap();
+        house.settles("k", value, 200);
+        house.becomes(reference, "fresh", None);
+    }
+    let posts = gcp.state().seen.iter().filter(|asked| asked.method == "POST").count();
+    assert_eq!(posts, 2, "an access token is used as long as its account is the same");
+
+    fs::remove_file(&auth_file).unwrap();
+    fifo();
+    house.becomes(reference, "stale", Some("configuration"));
+    assert_eq!(house.status("k", "of-the-second"), 200, "the last good value stays");
+    house.gateway.restart();
+    house.becomes(reference, "failing", Some("configuration"));
 }
