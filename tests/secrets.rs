@@ -13,6 +13,7 @@ use moto::Moto;
 use serde_json::{Value, json};
 use std::fs;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use support::client::once;
 use support::gateway::{Gateway, Setup};
 use support::origin::Origin;
@@ -93,6 +94,8 @@ fn setup() -> Setup {
 const JACK: &str = "/v1/kv/apisix/jack";
 const REFERENCE: &str = "$secret://vault/1/jack/jwt-secret";
 const VALUE: &str = "the-secret-that-vault-holds";
+/// Sooner than an attempt at a manager that hangs ends.
+const SOON: Duration = Duration::from_secs(3);
 
 #[test]
 fn the_environment_is_read_by_exact_names() {
@@ -464,4 +467,28 @@ fn a_service_account_may_come_late_and_be_rotated() {
     assert_eq!(house.status("k", "of-the-second"), 200, "the last good value stays");
     house.gateway.restart();
     house.becomes(reference, "failing", Some("configuration"));
+}
+
+/// Sixty references to `vault/1`, in a credential of nobody else's.
+fn sixty() -> Value {
+    (0..60).map(|index| json!(format!("$secret://vault/1/jack/{index}"))).collect()
+}
+
+/// A manager that hangs has places of its own to hang in.
+#[test]
+fn a_manager_that_hangs_holds_up_no_other() {
+    let (house, hung, well) = (House::new(&setup()), Manager::plain(), Manager::plain());
+    hung.be(Mood::Silent);
+    house.vault(&format!("http://{}", hung.address));
+    let many = json!({"plugins": {"jwt-auth": {"key": "many", "secret": "s", "more": sixty()}}});
+    house.gateway.put("consumers/jack/credentials/many", &many);
+    wait_for("hanging attempts", || (hung.asked() >= 8).then_some(()));
+
+    well.hold(JACK, &json!({"jwt-secret": VALUE}));
+    let resource = json!({"uri": format!("http://{}", well.address), "prefix": "kv/apisix", "token": "root"});
+    house.gateway.put("secrets/vault/2", &resource);
+    let begun = Instant::now();
+    house.credential("k", "$secret://vault/2/jack/jwt-secret");
+    house.settles("k", VALUE, 200);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
 }
