@@ -18,7 +18,7 @@ use support::client::once;
 use support::gateway::{Gateway, Setup};
 use support::origin::Origin;
 use support::token::token;
-use support::{dead_address, program, wait_for};
+use support::{dead_address, program, wait_at_most, wait_for};
 
 /// Everything a test needs: a route that asks for a token, and the consumer jack.
 struct House {
@@ -491,4 +491,30 @@ fn a_manager_that_hangs_holds_up_no_other() {
     house.credential("k", "$secret://vault/2/jack/jwt-secret");
     house.settles("k", VALUE, 200);
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+/// Attempts under way, and those that wait for their turn, are for what is configured.
+#[test]
+fn a_change_of_the_resource_cuts_attempts_short() {
+    let (house, hung, well) = (House::new(&setup()), Manager::plain(), Manager::plain());
+    let values: serde_json::Map<_, _> = (0..60).map(|index| (index.to_string(), json!(index))).collect();
+    well.hold(JACK, &Value::Object(values));
+    hung.be(Mood::Silent);
+    house.vault(&format!("http://{}", hung.address));
+    let many = json!({"plugins": {"jwt-auth": {"key": "many", "secret": "s", "more": sixty()}}});
+    house.gateway.put("consumers/jack/credentials/many", &many);
+    wait_for("hanging attempts", || (hung.asked() >= 8).then_some(()));
+
+    let all = |state: &str| {
+        let series = format!("ringgate_secret_references{{state=\"{state}\"}}");
+        wait_at_most(SOON, &series, || (house.gateway.metric(&series) >= 60.0).then_some(()));
+    };
+    house.vault(&format!("http://{}", well.address));
+    all("fresh");
+
+    let before = well.asked();
+    well.be(Mood::Silent);
+    wait_for("hanging attempts", || (well.asked() >= before + 8).then_some(()));
+    house.gateway.admin("DELETE", "secrets/vault/1", &Value::Null);
+    all("failing");
 }

@@ -53,8 +53,13 @@ pub(super) async fn keep_fresh(
     let mut published: Option<Option<Secret>> = None;
     let mut trouble: Option<Trouble> = None;
     loop {
-        configured.mark_unchanged();
-        let outcome = attempt(&shared, &share, &configured, &reference).await;
+        let now = configured.borrow_and_update().clone();
+        let outcome = tokio::select! {
+            biased;
+            // Nothing is asked of, or learned from, a manager that is not configured any more.
+            () = changed(&mut configured) => continue,
+            outcome = attempt(&shared, &share, now, &reference) => outcome,
+        };
         let value = match outcome {
             Ok(value) => {
                 trouble = None;
@@ -107,14 +112,9 @@ impl Drop for Trouble {
     }
 }
 
-async fn attempt(
-    shared: &Shared,
-    share: &Share,
-    configured: &watch::Receiver<Configured>,
-    reference: &str,
-) -> Result<Secret, Failure> {
+async fn attempt(shared: &Shared, share: &Share, now: Configured, reference: &str) -> Result<Secret, Failure> {
     let Reference::Managed { key, .. } = Reference::parse(reference)? else { return Err(Failure::NoManager) };
-    let manager = configured.borrow().clone().ok_or(Failure::NoConfiguration)?;
+    let manager = now.ok_or(Failure::NoConfiguration)?;
     let manager = (*manager).as_ref().map_err(Clone::clone)?;
     // Its own first, so that only those who have one wait for the others'. Never closed; if they were, fetching without
     // a place would still be right.
