@@ -320,6 +320,7 @@ fn falling_back_can_be_switched_off() {
 fn aws_is_asked_with_a_signature() {
     let secrets = json!({
         "plain": VALUE,
+        "scheduled": VALUE,
         "team/jack": r#"{"jwt-secret": "of the longer name", "a/b": "of a member with a slash"}"#,
         "team": r#"{"other/x": "of the shorter name"}"#,
     });
@@ -345,6 +346,12 @@ fn aws_is_asked_with_a_signature() {
         house.credential(key, reference);
         house.becomes(reference, "failing", Some(reason));
     }
+    let scheduled = "$secret://aws/1/scheduled";
+    house.credential("scheduled", scheduled);
+    house.settles("scheduled", VALUE, 200);
+    aws.schedule_deletion(&account, "scheduled");
+    house.becomes(scheduled, "failing", Some("key_missing"));
+    house.settles("scheduled", VALUE, 401);
     let right = account["secret_access_key"].clone();
     account["secret_access_key"] = "not the key".into();
     house.gateway.put("secrets/aws/1", &account);
@@ -402,6 +409,13 @@ fn gcp_is_asked_with_a_signed_word() {
     house.credential("member", "$secret://gcp/1/object/a/b");
     house.settles("plain", VALUE, 200);
     house.settles("member", "the-member", 200);
+    gcp.be(Mood::Disabled);
+    house.becomes("$secret://gcp/1/plain", "failing", Some("key_missing"));
+    house.settles("plain", VALUE, 401);
+    gcp.be(Mood::Status(400));
+    house.becomes("$secret://gcp/1/plain", "failing", Some("status"));
+    gcp.be(Mood::Well);
+    house.settles("plain", VALUE, 200);
     let posts: Vec<_> = gcp.state().seen.iter().filter(|asked| asked.method == "POST").cloned().collect();
     assert_eq!(posts.len(), 1, "an access token is used until it ends");
     let assertion = posts[0].body.split("assertion=").nth(1).unwrap();

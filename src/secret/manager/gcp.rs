@@ -115,9 +115,14 @@ impl Gcp {
     }
 }
 
-/// Whether it is the manager's own word that there is no such secret.
+/// Whether it is the manager's own word that there is no such secret, or that its version is disabled or destroyed.
 fn is_missing(answer: &Answer) -> bool {
-    answer.status == 404 && answer.json().is_ok_and(|json| json.get("error").is_some())
+    let Ok(json) = answer.json() else { return false };
+    match answer.status {
+        404 => json.get("error").is_some(),
+        400 => json.pointer("/error/status").is_some_and(|status| status == "FAILED_PRECONDITION"),
+        _ => false,
+    }
 }
 
 /// How long a service account's word may take to arrive; the most that is accepted.
