@@ -12,11 +12,13 @@ use manager::{Identity, Manager, Mood};
 use moto::Moto;
 use serde_json::{Value, json};
 use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
 use support::client::once;
 use support::gateway::{Gateway, Setup};
 use support::origin::Origin;
 use support::token::token;
-use support::{dead_address, program, wait_for};
+use support::{dead_address, program, wait_at_most, wait_for};
 
 /// Everything a test needs: a route that asks for a token, and the consumer jack.
 struct House {
@@ -92,6 +94,8 @@ fn setup() -> Setup {
 const JACK: &str = "/v1/kv/apisix/jack";
 const REFERENCE: &str = "$secret://vault/1/jack/jwt-secret";
 const VALUE: &str = "the-secret-that-vault-holds";
+/// Sooner than an attempt at a manager that hangs ends.
+const SOON: Duration = Duration::from_secs(3);
 
 #[test]
 fn the_environment_is_read_by_exact_names() {
@@ -316,6 +320,7 @@ fn falling_back_can_be_switched_off() {
 fn aws_is_asked_with_a_signature() {
     let secrets = json!({
         "plain": VALUE,
+        "scheduled": VALUE,
         "team/jack": r#"{"jwt-secret": "of the longer name", "a/b": "of a member with a slash"}"#,
         "team": r#"{"other/x": "of the shorter name"}"#,
     });
@@ -341,6 +346,12 @@ fn aws_is_asked_with_a_signature() {
         house.credential(key, reference);
         house.becomes(reference, "failing", Some(reason));
     }
+    let scheduled = "$secret://aws/1/scheduled";
+    house.credential("scheduled", scheduled);
+    house.settles("scheduled", VALUE, 200);
+    aws.schedule_deletion(&account, "scheduled");
+    house.becomes(scheduled, "failing", Some("key_missing"));
+    house.settles("scheduled", VALUE, 401);
     let right = account["secret_access_key"].clone();
     account["secret_access_key"] = "not the key".into();
     house.gateway.put("secrets/aws/1", &account);
@@ -398,6 +409,13 @@ fn gcp_is_asked_with_a_signed_word() {
     house.credential("member", "$secret://gcp/1/object/a/b");
     house.settles("plain", VALUE, 200);
     house.settles("member", "the-member", 200);
+    gcp.be(Mood::Disabled);
+    house.becomes("$secret://gcp/1/plain", "failing", Some("key_missing"));
+    house.settles("plain", VALUE, 401);
+    gcp.be(Mood::Status(400));
+    house.becomes("$secret://gcp/1/plain", "failing", Some("status"));
+    gcp.be(Mood::Well);
+    house.settles("plain", VALUE, 200);
     let posts: Vec<_> = gcp.state().seen.iter().filter(|asked| asked.method == "POST").cloned().collect();
     assert_eq!(posts.len(), 1, "an access token is used until it ends");
     let assertion = posts[0].body.split("assertion=").nth(1).unwrap();
@@ -415,4 +433,102 @@ fn gcp_is_asked_with_a_signed_word() {
     house.credential("absent", "$secret://gcp/1/absent");
     house.becomes("$secret://gcp/1/absent", "failing", Some("key_missing"));
     assert!(!house.gateway.output().contains("PRIVATE KEY"));
+}
+
+/// A service account's file is read when it is needed, whatever has its name, and again when it is another one.
+#[test]
+fn a_service_account_may_come_late_and_be_rotated() {
+    let (gcp, key) = (Manager::plain(), openssl::rsa::Rsa::generate(2048).unwrap());
+    let directory = program::directory();
+    let auth_file = directory.path().join("account.json");
+    let fifo = || {
+        let made = Command::new("mkfifo").arg(&auth_file).status().unwrap();
+        assert!(made.success());
+    };
+    fifo();
+    let mut house = House::around(Gateway::in_directory(directory, &setup()));
+    house.gateway.put("secrets/gcp/1", &json!({"auth_file": auth_file}));
+    let reference = "$secret://gcp/1/plain";
+    house.credential("k", reference);
+    house.becomes(reference, "failing", Some("configuration"));
+    assert!(house.gateway.output().contains("auth_file: it is no regular file"));
+
+    for (project, value) in [("first", "of-the-first"), ("second", "of-the-second")] {
+        {
+            let mut state = gcp.state();
+            state.key = "Bearer access".to_owned();
+            state.posts.insert("/token".to_owned(), json!({"access_token": "access", "expires_in": 3600}));
+            let payload = json!({"payload": {"data": openssl::base64::encode_block(value.as_bytes())}});
+            state.secrets.insert(format!("/v1/projects/{project}/secrets/plain/versions/latest:access"), payload);
+        }
+        let account = json!({
+            "client_email": "robot@project.test", "project_id": project,
+            "private_key": String::from_utf8(key.private_key_to_pem().unwrap()).unwrap(),
+            "token_uri": format!("http://{}/token", gcp.address), "entries_uri": format!("http://{}/v1", gcp.address),
+        });
+        let new = auth_file.with_extension("new");
+        fs::write(&new, account.to_string()).unwrap();
+        fs::rename(&new, &auth_file).unwrap();
+        house.settles("k", value, 200);
+        house.becomes(reference, "fresh", None);
+    }
+    let posts = gcp.state().seen.iter().filter(|asked| asked.method == "POST").count();
+    assert_eq!(posts, 2, "an access token is used as long as its account is the same");
+
+    fs::remove_file(&auth_file).unwrap();
+    fifo();
+    house.becomes(reference, "stale", Some("configuration"));
+    assert_eq!(house.status("k", "of-the-second"), 200, "the last good value stays");
+    house.gateway.restart();
+    house.becomes(reference, "failing", Some("configuration"));
+}
+
+/// Sixty references to `vault/1`, in a credential of nobody else's.
+fn sixty() -> Value {
+    (0..60).map(|index| json!(format!("$secret://vault/1/jack/{index}"))).collect()
+}
+
+/// A manager that hangs has places of its own to hang in.
+#[test]
+fn a_manager_that_hangs_holds_up_no_other() {
+    let (house, hung, well) = (House::new(&setup()), Manager::plain(), Manager::plain());
+    hung.be(Mood::Silent);
+    house.vault(&format!("http://{}", hung.address));
+    let many = json!({"plugins": {"jwt-auth": {"key": "many", "secret": "s", "more": sixty()}}});
+    house.gateway.put("consumers/jack/credentials/many", &many);
+    wait_for("hanging attempts", || (hung.asked() >= 8).then_some(()));
+
+    well.hold(JACK, &json!({"jwt-secret": VALUE}));
+    let resource = json!({"uri": format!("http://{}", well.address), "prefix": "kv/apisix", "token": "root"});
+    house.gateway.put("secrets/vault/2", &resource);
+    let begun = Instant::now();
+    house.credential("k", "$secret://vault/2/jack/jwt-secret");
+    house.settles("k", VALUE, 200);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+/// Attempts under way, and those that wait for their turn, are for what is configured.
+#[test]
+fn a_change_of_the_resource_cuts_attempts_short() {
+    let (house, hung, well) = (House::new(&setup()), Manager::plain(), Manager::plain());
+    let values: serde_json::Map<_, _> = (0..60).map(|index| (index.to_string(), json!(index))).collect();
+    well.hold(JACK, &Value::Object(values));
+    hung.be(Mood::Silent);
+    house.vault(&format!("http://{}", hung.address));
+    let many = json!({"plugins": {"jwt-auth": {"key": "many", "secret": "s", "more": sixty()}}});
+    house.gateway.put("consumers/jack/credentials/many", &many);
+    wait_for("hanging attempts", || (hung.asked() >= 8).then_some(()));
+
+    let all = |state: &str| {
+        let series = format!("ringgate_secret_references{{state=\"{state}\"}}");
+        wait_at_most(SOON, &series, || (house.gateway.metric(&series) >= 60.0).then_some(()));
+    };
+    house.vault(&format!("http://{}", well.address));
+    all("fresh");
+
+    let before = well.asked();
+    well.be(Mood::Silent);
+    wait_for("hanging attempts", || (well.asked() >= before + 8).then_some(()));
+    house.gateway.admin("DELETE", "secrets/vault/1", &Value::Null);
+    all("failing");
 }

@@ -80,10 +80,38 @@ pub type Demand = Box<dyn Fn() -> u64 + Send + Sync>;
 pub struct Resolver {
     shared: Arc<Shared>,
     runtime: Handle,
-    tasks: Mutex<HashMap<Box<str>, Task>>,
-    managers: Mutex<HashMap<Box<str>, watch::Sender<Configured>>>,
+    /// Those that exist or are referred to, by name (`vault/1`).
+    resources: Mutex<HashMap<Box<str>, Resource>>,
     /// Watches demand.
     _look_out: Task,
+}
+
+/// A secret resource, whether it exists or is only referred to.
+#[derive(Default)]
+struct Resource {
+    configured: watch::Sender<Configured>,
+    share: Arc<Share>,
+    /// What keeps the references to it fresh.
+    tasks: HashMap<Box<str>, Task>,
+}
+
+impl Resource {
+    fn is_needed(&self) -> bool {
+        self.configured.borrow().is_some() || !self.tasks.is_empty()
+    }
+}
+
+/// What the references to one secret resource have for themselves, so that a manager that hangs holds up no other's.
+struct Share {
+    slots: Semaphore,
+    /// Those whose last attempt failed.
+    failing: AtomicUsize,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self { slots: Semaphore::new(FETCHES_PER_RESOURCE_MAX), failing: AtomicUsize::new(0) }
+    }
 }
 
 /// A secret resource as configured; `None`: it does not exist.
@@ -94,8 +122,6 @@ struct Shared {
     pace: Pace,
     slots: Semaphore,
     board: Arc<Board>,
-    /// References whose last attempt failed.
-    failing: AtomicUsize,
     /// Changes whenever requests have met unresolved references.
     demanded: watch::Sender<u64>,
     results: mpsc::UnboundedSender<Resolution>,
@@ -125,18 +151,11 @@ impl Resolver {
             pace: Pace::new(settings),
             slots: Semaphore::new(FETCHES_MAX),
             board,
-            failing: AtomicUsize::new(0),
             demanded: watch::Sender::new(0),
             results,
         });
         let look_out = runtime.spawn(refresh::look_out(Arc::clone(&shared), demand));
-        Ok(Self {
-            shared,
-            tasks: Mutex::default(),
-            managers: Mutex::default(),
-            _look_out: Task(look_out.abort_handle()),
-            runtime,
-        })
+        Ok(Self { shared, resources: Mutex::default(), _look_out: Task(look_out.abort_handle()), runtime })
     }
 
     /// The secret resource `name` (`vault/1`) is as `configuration` says from now on, or gone. What refers to it is
@@ -150,46 +169,82 @@ impl Resolver {
         if let Some(Err(failure)) = manager.as_deref() {
             tracing::error!(secret = name, %failure, "secret resource cannot be used");
         }
-        let mut managers = lock(&self.managers);
-        let sender = managers.entry(name.into()).or_insert_with(|| watch::Sender::new(None));
-        sender.send_replace(manager);
+        self.with(name, |resource| drop(resource.configured.send_replace(manager)));
     }
 
     /// Resolves `reference`, which is one to a secret manager, and keeps it fresh.
     pub fn want(&self, reference: &str) {
         let Ok(Reference::Managed { manager, .. }) = Reference::parse(reference) else { return };
-        lock(&self.tasks).entry(reference.into()).or_insert_with(|| {
-            let mut managers = lock(&self.managers);
-            let configured = managers.entry(manager.into()).or_insert_with(|| watch::Sender::new(None)).subscribe();
-            let task = self.runtime.spawn(keep_fresh(Arc::clone(&self.shared), configured, reference.into()));
-            Task(task.abort_handle())
+        self.with(manager, |Resource { configured, share, tasks }| {
+            tasks.entry(reference.into()).or_insert_with(|| {
+                let (shared, share) = (Arc::clone(&self.shared), Arc::clone(share));
+                let task = self.runtime.spawn(keep_fresh(shared, share, configured.subscribe(), reference.into()));
+                Task(task.abort_handle())
+            });
         });
     }
 
     /// Stops refreshing `reference`. A result that is already on its way may still arrive.
     pub fn release(&self, reference: &str) {
-        lock(&self.tasks).remove(reference);
-        // What neither exists nor is waited for.
-        lock(&self.managers).retain(|_, sender| sender.borrow().is_some() || sender.receiver_count() > 0);
+        let Ok(Reference::Managed { manager, .. }) = Reference::parse(reference) else { return };
+        self.with(manager, |resource| drop(resource.tasks.remove(reference)));
+    }
+
+    /// Changes the secret resource `name`, which is forgotten when nothing needs it then.
+    fn with(&self, name: &str, change: impl FnOnce(&mut Resource)) {
+        let mut resources = self.resources();
+        let resource = resources.entry(name.into()).or_default();
+        change(resource);
+        if !resource.is_needed() {
+            resources.remove(name);
+        }
+    }
+
+    fn resources(&self) -> MutexGuard<'_, HashMap<Box<str>, Resource>> {
+        self.resources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Resolver").field("references", &lock(&self.tasks).len()).finish_non_exhaustive()
+        formatter.debug_struct("Resolver").field("resources", &self.resources().len()).finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// References to secrets in use at the same time, each counted once however many objects hold it. One beyond is not
 /// resolved, and what holds it fails closed until it is written again.
 pub const REFERENCES_MAX: usize = 65_536;
-/// Secret managers asked at the same time; more wait for their turn.
-pub const FETCHES_MAX: usize = 16;
+/// Attempts at secrets at the same time, all together; more wait for their turn.
+pub const FETCHES_MAX: usize = 256;
+/// Attempts of one secret resource at the same time.
+pub const FETCHES_PER_RESOURCE_MAX: usize = 8;
 /// How long one attempt at a secret may take, connecting and every request included.
 pub const FETCH_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Bytes of a secret manager's answer, 1 MiB.
 pub const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_resource_is_forgotten_when_it_neither_exists_nor_is_referred_to() {
+        let (results, _resolutions) = mpsc::unbounded_channel();
+        let demand = Box::new(|| 0);
+        let resolver = Resolver::start(&Settings::default(), Arc::default(), demand, results).unwrap();
+        let configure = |text| resolver.configure("vault/1", text, |_| None);
+        let known = || resolver.resources().len();
+        configure(Some("{}"));
+        configure(None);
+        assert_eq!(known(), 0, "nothing referred to it");
+        configure(Some("{}"));
+        for reference in ["$secret://vault/1/a/b", "$secret://vault/1/a/c"] {
+            resolver.want(reference);
+        }
+        configure(None);
+        resolver.release("$secret://vault/1/a/b");
+        assert_eq!(known(), 1, "it may come again");
+        resolver.release("$secret://vault/1/a/c");
+        assert_eq!(known(), 0);
+    }
+}

@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::reference::Reference;
 use super::value::Secret;
-use super::{Configured, Demand, FETCH_WAIT_MAX, Resolution, Settings, Shared};
+use super::{Configured, Demand, FETCH_WAIT_MAX, Resolution, Settings, Share, Shared};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl Pace {
     }
 
     /// How long to wait after an attempt failed, `failing_for` after the first that did, the `attempt`th in a row;
-    /// `failing` references are in the same state.
+    /// `failing` references to the same secret resource are in the same state.
     fn after_failure(&self, failing_for: Duration, attempt: u32, failing: usize) -> Duration {
         let wait = if failing_for < EAGER_FOR {
             RETRY_MIN
@@ -44,12 +44,22 @@ fn fair_share(failing: usize) -> Duration {
 }
 
 /// Keeps `reference` fresh. Ends when its handle is dropped or nobody listens.
-pub(super) async fn keep_fresh(shared: Arc<Shared>, mut configured: watch::Receiver<Configured>, reference: Box<str>) {
+pub(super) async fn keep_fresh(
+    shared: Arc<Shared>,
+    share: Arc<Share>,
+    mut configured: watch::Receiver<Configured>,
+    reference: Box<str>,
+) {
     let mut published: Option<Option<Secret>> = None;
     let mut trouble: Option<Trouble> = None;
     loop {
-        configured.mark_unchanged();
-        let outcome = attempt(&shared, &configured, &reference).await;
+        let now = configured.borrow_and_update().clone();
+        let outcome = tokio::select! {
+            biased;
+            // Nothing is asked of, or learned from, a manager that is not configured any more.
+            () = changed(&mut configured) => continue,
+            outcome = attempt(&shared, &share, now, &reference) => outcome,
+        };
         let value = match outcome {
             Ok(value) => {
                 trouble = None;
@@ -68,7 +78,7 @@ pub(super) async fn keep_fresh(shared: Arc<Shared>, mut configured: watch::Recei
                         "failed to fetch secret value; it is tried again"
                     );
                 }
-                trouble.get_or_insert_with(|| Trouble::new(&shared)).attempts += 1;
+                trouble.get_or_insert_with(|| Trouble::new(&share)).attempts += 1;
                 kept
             }
         };
@@ -84,50 +94,51 @@ pub(super) async fn keep_fresh(shared: Arc<Shared>, mut configured: watch::Recei
 
 /// A row of failures; counted as long as it lasts, also when the task is ended.
 struct Trouble {
-    shared: Arc<Shared>,
+    share: Arc<Share>,
     since: Instant,
     attempts: u32,
 }
 
 impl Trouble {
-    fn new(shared: &Arc<Shared>) -> Self {
-        shared.failing.fetch_add(1, Ordering::Relaxed);
-        Self { shared: Arc::clone(shared), since: Instant::now(), attempts: 0 }
+    fn new(share: &Arc<Share>) -> Self {
+        share.failing.fetch_add(1, Ordering::Relaxed);
+        Self { share: Arc::clone(share), since: Instant::now(), attempts: 0 }
     }
 }
 
 impl Drop for Trouble {
     fn drop(&mut self) {
-        self.shared.failing.fetch_sub(1, Ordering::Relaxed);
+        self.share.failing.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-async fn attempt(
-    shared: &Shared,
-    configured: &watch::Receiver<Configured>,
-    reference: &str,
-) -> Result<Secret, Failure> {
+async fn attempt(shared: &Shared, share: &Share, now: Configured, reference: &str) -> Result<Secret, Failure> {
     let Reference::Managed { key, .. } = Reference::parse(reference)? else { return Err(Failure::NoManager) };
-    let manager = configured.borrow().clone().ok_or(Failure::NoConfiguration)?;
+    let manager = now.ok_or(Failure::NoConfiguration)?;
     let manager = (*manager).as_ref().map_err(Clone::clone)?;
-    // Never closed; if it were, fetching without a place would still be right.
+    // Its own first, so that only those who have one wait for the others'. Never closed; if they were, fetching without
+    // a place would still be right.
+    let _own = share.slots.acquire().await;
     let _slot = shared.slots.acquire().await;
     shared.board.fetches();
     timeout(FETCH_WAIT_MAX, manager.fetch(&shared.client, key)).await.unwrap_or(Err(Failure::Timeout))
 }
 
 /// Until the next attempt: when the time has come, or at once when the secret resource changes; in trouble also soon
-/// after requests have met something unresolved.
+/// after requests have met something unresolved. Where there is no secret resource, only one that comes can help.
 async fn wait(shared: &Shared, configured: &mut watch::Receiver<Configured>, trouble: Option<&Trouble>) {
+    if configured.borrow().is_none() {
+        return changed(configured).await;
+    }
     let now = Instant::now();
-    let Some(Trouble { since, attempts, .. }) = trouble else {
+    let Some(Trouble { share, since, attempts }) = trouble else {
         tokio::select! {
             () = sleep_until(now + shared.pace.ttl) => {}
             () = changed(configured) => {}
         }
         return;
     };
-    let failing = shared.failing.load(Ordering::Relaxed);
+    let failing = share.failing.load(Ordering::Relaxed);
     let until = now + shared.pace.after_failure(since.elapsed(), *attempts, failing);
     let mut demanded = shared.demanded.subscribe();
     let asked_for = async {
@@ -153,9 +164,6 @@ pub(super) async fn look_out(shared: Arc<Shared>, demand: Demand) {
     let mut seen = demand();
     loop {
         sleep(LOOK_EVERY).await;
-        if shared.failing.load(Ordering::Relaxed) == 0 {
-            continue;
-        }
         let now = demand();
         if now != seen {
             seen = now;
@@ -175,7 +183,7 @@ const DOUBLINGS_MAX: u32 = 20;
 const RETRY_ON_USE: Duration = Duration::from_secs(1);
 /// How often it is looked whether requests have.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Attempts at failing references a second, all together.
+/// Attempts at failing references to one secret resource a second.
 const RETRIES_PER_S_MAX: u32 = 250;
 
 #[cfg(test)]
@@ -192,9 +200,9 @@ mod tests {
         let board = Arc::default();
         let demand = Box::new(move || asked.load(Ordering::Relaxed));
         let resolver = crate::secret::Resolver::start(&settings, board, demand, results).unwrap();
-        let (_sender, mut configured) = watch::channel(None);
+        let (_sender, mut configured) = watch::channel(Some(Arc::new(Err(Failure::Timeout))));
         let shared = Arc::clone(&resolver.shared);
-        let mut trouble = Trouble::new(&shared);
+        let mut trouble = Trouble::new(&Arc::default());
         trouble.attempts = 1000;
         trouble.since = Instant::now().checked_sub(EAGER_FOR * 2).unwrap_or(trouble.since);
         let begun = Instant::now();

@@ -54,6 +54,8 @@ pub(crate) enum Mood {
     Garbled,
     /// A page that is no JSON, with this status: something before it answers.
     Page(u16),
+    /// As GCP does where a secret's version is disabled.
+    Disabled,
     /// More bytes than anybody needs.
     Endless,
 }
@@ -181,6 +183,7 @@ impl Manager {
             Mood::Status(status) => return (status, "{\"errors\":[]}".to_owned()),
             Mood::Garbled => return (200, "<html>".to_owned()),
             Mood::Page(status) => return (status, "<html>".to_owned()),
+            Mood::Disabled => return (400, DISABLED.to_owned()),
             Mood::Endless => return (200, " ".repeat((1 << 20) + 1)),
             Mood::Well | Mood::Down | Mood::Silent => {}
         }
@@ -197,6 +200,9 @@ impl Manager {
         }
     }
 }
+
+const DISABLED: &str = r#"{"error": {"code": 400, "status": "FAILED_PRECONDITION",
+    "message": "Secret Version [projects/1/secrets/plain/versions/1] is in DISABLED state."}}"#;
 
 /// A certificate that signs itself, for 127.0.0.1 or another host.
 pub(crate) struct Identity {

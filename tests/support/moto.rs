@@ -44,6 +44,14 @@ impl Moto {
         (moto, serde_json::from_slice(&made.stdout).expect("an access key"))
     }
 
+    /// Has the user of `account` delete the secret `name`, which can be restored for seven days.
+    pub(crate) fn schedule_deletion(&self, account: &Value, name: &str) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/moto_delete.py");
+        let mut python = Command::new(environment().join("bin/python"));
+        let ended = python.arg(script).args([&self.url, &account.to_string(), name]).output().expect("Python starts");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+
     /// Where it listens.
     pub(crate) fn url(&self) -> &str {
         &self.url

@@ -62,6 +62,7 @@ impl Aws {
             let kind = json.get("__type").and_then(Value::as_str).unwrap_or_default();
             return Err(match kind.rsplit('#').next() {
                 Some("ResourceNotFoundException") => Failure::KeyMissing,
+                Some("InvalidRequestException") if is_deleted(&json) => Failure::KeyMissing,
                 Some("AccessDeniedException" | "UnrecognizedClientException" | "InvalidSignatureException") => {
                     Failure::Forbidden(answer.status)
                 }
@@ -107,8 +108,35 @@ impl Aws {
     }
 }
 
+/// Whether a request is refused because the secret is to be deleted: until then it can be restored, but not be used.
+/// Only the text says so.
+fn is_deleted(json: &Value) -> bool {
+    let text = json.get("Message").or_else(|| json.get("message")).and_then(Value::as_str).unwrap_or_default();
+    ["marked for deletion", "marked deleted"].iter().any(|words| text.contains(words))
+}
+
 const REGION: &str = "us-east-1";
 const JSON: &str = "application/x-amz-json-1.1";
 const TARGET: &str = "secretsmanager.GetSecretValue";
 /// Names that one key is tried as.
 const NAMES_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_is_to_be_deleted_is_told_from_other_refusals() {
+        for (json, want) in [
+            (
+                json!({"Message": "You can't perform this operation on the secret because it was marked for deletion."}),
+                true,
+            ),
+            (json!({"message": "... on a secret that's currently marked deleted."}), true),
+            (json!({"Message": "You can't perform this operation on the secret because it is being created."}), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(is_deleted(&json), want, "{json}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Secret managers: a secret resource's configuration in, one secret per key out.
 
+mod account;
 mod aws;
 mod gcp;
 mod sigv4;
@@ -20,7 +21,7 @@ use std::fmt::Write;
 pub(super) enum Manager {
     Vault(vault::Vault),
     Aws(aws::Aws),
-    Gcp(Box<gcp::Gcp>),
+    Gcp(gcp::Gcp),
 }
 
 impl Manager {
@@ -33,7 +34,7 @@ impl Manager {
         Ok(match kind {
             ManagerKind::Vault => Self::Vault(vault::Vault::new(&members)?),
             ManagerKind::Aws => Self::Aws(aws::Aws::new(&members)?),
-            ManagerKind::Gcp => Self::Gcp(Box::new(gcp::Gcp::new(&members)?)),
+            ManagerKind::Gcp => Self::Gcp(gcp::Gcp::new(&members)?),
         })
     }
 
