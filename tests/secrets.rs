@@ -12,11 +12,12 @@ use manager::{Identity, Manager, Mood};
 use moto::Moto;
 use serde_json::{Value, json};
 use std::fs;
+use std::time::{Duration, Instant};
 use support::client::once;
 use support::gateway::{Gateway, Setup};
 use support::origin::Origin;
 use support::token::token;
-use support::{dead_address, program, wait_for};
+use support::{dead_address, program, wait_at_most, wait_for};
 
 /// Everything a test needs: a route that asks for a token, and the consumer jack.
 struct House {
@@ -171,6 +172,25 @@ fn a_value_that_comes_later_is_found_soon() {
     let asked = vault.state().seen[0].clone();
     assert_eq!((&*asked.method, &*asked.path, &*asked.fields["x-vault-token"]), ("GET", JACK, "root"));
     assert!(!house.gateway.output().contains(VALUE));
+}
+
+/// With the default waits, which grow while a reference fails.
+#[test]
+fn a_request_has_a_failing_reference_tried_again() {
+    let setup = Setup { apisix: "  status: {ip: 127.0.0.1, port: 0}\n", ..setup() };
+    let (house, vault) = (House::new(&setup), Manager::plain());
+    house.vault(&format!("http://{}", vault.address));
+    house.credential("k", REFERENCE);
+    let mut asked = (vault.asked(), Instant::now());
+    wait_at_most(Duration::from_secs(120), "a wait of seven seconds", || {
+        if vault.asked() != asked.0 {
+            asked = (vault.asked(), Instant::now());
+        }
+        (asked.1.elapsed() > Duration::from_secs(7)).then_some(())
+    });
+    vault.hold(JACK, &json!({"jwt-secret": VALUE}));
+    // The wait has almost as much before it again.
+    wait_at_most(Duration::from_secs(4), "the secret", || (house.status("k", VALUE) == 200).then_some(()));
 }
 
 #[test]
