@@ -102,7 +102,12 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
     let compiler = Compiler::new(PREFIX, settings.keepalive, plugin_rules)
         .counting_in(Arc::clone(&limits))
         .resolving(secrets.environment, Arc::clone(&board));
-    let control = Control::start(Arc::new(store), feed, compiler, Some(resolver), resolutions, Some(secrets)).await?;
+    let started = Control::start(Arc::new(store), feed, compiler, Some(resolver), resolutions, Some(secrets));
+    let control = tokio::select! {
+        control = started => control?,
+        // Nothing is served yet that would have to be finished.
+        () = signals.end() => return Ok(0),
+    };
     let (sink, writers) = start_log(&config.access_log, &plan.prefix, plan.workers)?;
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -229,6 +234,14 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             rotate: signal(SignalKind::user_defined1())?,
         })
+    }
+
+    /// Comes when the process is asked to end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 
