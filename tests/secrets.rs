@@ -206,6 +206,7 @@ fn what_is_there_is_waited_for_and_what_changes_is_followed() {
     assert_eq!(house.status("k", VALUE), 200, "a write is answered once its secret has come");
     assert_eq!(vault.state().seen[0].fields["x-vault-namespace"], "team");
     house.becomes(REFERENCE, "fresh", None);
+    assert!(!house.gateway.output().contains("ERROR"), "waiting is no failure: {}", house.gateway.output());
 
     vault.hold(JACK, &json!({"jwt-secret": "rotated"}));
     house.settles("k", "rotated", 200);

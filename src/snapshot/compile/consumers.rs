@@ -77,7 +77,7 @@ impl Consumers {
             spec.plugins.keys().filter(|name| catalog.auth(name).is_some()).cloned().collect();
         for name in auth_names {
             let Some(configuration) = spec.plugins.shift_remove(&name) else { continue };
-            logins.extend(usable_login(key, &name, catalog.login(&name, configuration)));
+            logins.extend(usable_login(key, &name, catalog.login(key, &name, configuration)));
         }
         let plugins = catalog.build_for_consumer(key, username, spec.plugins);
         let entry = Entry {
@@ -118,7 +118,7 @@ impl Consumers {
             .plugins
             .into_iter()
             .next()
-            .and_then(|(name, configuration)| usable_login(key, &name, catalog.login(&name, configuration)));
+            .and_then(|(name, configuration)| usable_login(key, &name, catalog.login(key, &name, configuration)));
         self.remove_credential(key);
         if let Some(login) = login {
             self.logins.add(&login, key);
