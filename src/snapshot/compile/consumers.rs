@@ -13,7 +13,7 @@ use crate::auth::consumer::{Consumer, Credential, Identity};
 use crate::base::map::HashMap;
 use crate::plugin::chain::Link;
 use crate::resource::Id;
-use crate::resource::consumer::ConsumerSpec;
+use crate::resource::consumer::{ConsumerSpec, is_custom_id};
 use crate::resource::credential::CredentialSpec;
 use crate::snapshot::change::Change;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,8 +66,7 @@ impl Consumers {
     ) -> Result<(), Rejected> {
         let mut spec: ConsumerSpec = read(text)?;
         let custom_id = spec.labels.get("custom_id").and_then(|label| label.as_str());
-        // It goes into a header line as it is (APISIX: any text without white space).
-        if custom_id.is_some_and(|label| label.chars().any(|char| char.is_control() || char.is_whitespace())) {
+        if custom_id.is_some_and(|label| !is_custom_id(label)) {
             return Err(Rejected("labels.custom_id has white space or control characters".into()));
         }
         let custom_id = custom_id.filter(|label| !label.is_empty()).map(Into::into);

@@ -53,7 +53,7 @@ impl Catalog {
         };
         let known = types.iter().map(|kind| {
             let consumer_schema = kind.auth.as_ref().map(|auth| parse(auth.consumer_schema));
-            let metadata_schema = kind.metadata.as_ref().map(|metadata| parse(metadata.schema));
+            let metadata_schema = kind.metadata.as_ref().map(|metadata| parse(metadata.schema).map(Schema::literal));
             let schema = parse(kind.schema);
             (kind.name, Known { kind, schema, consumer_schema, metadata_schema, metadata: None })
         });
@@ -309,6 +309,12 @@ enum State {
 impl PluginSet {
     fn new(members: Box<[Member]>) -> Self {
         Self { members, chain: OnceLock::new() }
+    }
+
+    /// What stands for the object at `key` where it cannot be used: a plugin that cannot run, under a name that no other
+    /// has, because a name that two global rules have counts in neither.
+    pub(super) fn unusable(key: &str) -> Self {
+        Self::new(Box::new([Member { name: key.into(), state: State::Broken, source: None }]))
     }
 
     fn chain(&self) -> Result<Arc<Chain>, Broken> {
