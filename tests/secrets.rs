@@ -177,6 +177,25 @@ fn a_value_that_comes_later_is_found_soon() {
     assert!(!house.gateway.output().contains(VALUE));
 }
 
+/// With the default waits, which grow while a reference fails.
+#[test]
+fn a_request_has_a_failing_reference_tried_again() {
+    let setup = Setup { apisix: "  status: {ip: 127.0.0.1, port: 0}\n", ..setup() };
+    let (house, vault) = (House::new(&setup), Manager::plain());
+    house.vault(&format!("http://{}", vault.address));
+    house.credential("k", REFERENCE);
+    let mut asked = (vault.asked(), Instant::now());
+    wait_at_most(Duration::from_secs(120), "a wait of seven seconds", || {
+        if vault.asked() != asked.0 {
+            asked = (vault.asked(), Instant::now());
+        }
+        (asked.1.elapsed() > Duration::from_secs(7)).then_some(())
+    });
+    vault.hold(JACK, &json!({"jwt-secret": VALUE}));
+    // The wait has almost as much before it again.
+    wait_at_most(Duration::from_secs(4), "the secret", || (house.status("k", VALUE) == 200).then_some(()));
+}
+
 #[test]
 fn what_is_there_is_waited_for_and_what_changes_is_followed() {
     let (mut house, vault) = (House::new(&setup()), Manager::plain());
@@ -190,6 +209,7 @@ fn what_is_there_is_waited_for_and_what_changes_is_followed() {
     assert_eq!(house.status("k", VALUE), 200, "a write is answered once its secret has come");
     assert_eq!(vault.state().seen[0].fields["x-vault-namespace"], "team");
     house.becomes(REFERENCE, "fresh", None);
+    assert!(!house.gateway.output().contains("ERROR"), "waiting is no failure: {}", house.gateway.output());
 
     vault.hold(JACK, &json!({"jwt-secret": "rotated"}));
     house.settles("k", "rotated", 200);

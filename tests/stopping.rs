@@ -1,8 +1,11 @@
 //! Signals: an orderly stop loses no request, an impatient one does not wait.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
+#[path = "support/manager.rs"]
+mod manager;
 mod support;
 
+use manager::{Manager, Mood};
 use rustix::process::Signal;
 use serde_json::json;
 use std::net::TcpStream;
@@ -35,6 +38,23 @@ fn a_stop_finishes_what_is_in_flight_and_takes_nothing_new() {
         assert_eq!(code(bench.gateway.wait()), Some(0), "{signal:?}: {}", bench.gateway.output());
         assert!(bench.gateway.access_log().contains("\"GET /r HTTP/1.1\" 200"), "{signal:?}: it is logged");
     }
+}
+
+#[test]
+fn a_stop_is_heard_while_the_start_waits_for_a_secret() {
+    let vault = Manager::plain();
+    vault.be(Mood::Silent);
+    let mut gateway = Gateway::start();
+    let uri = format!("http://{}", vault.address);
+    gateway.put("secrets/vault/1", &json!({"uri": uri, "prefix": "kv", "token": "root"}));
+    let plugins = json!({"jwt-auth": {"key": "k", "secret": "$secret://vault/1/jack/secret"}});
+    gateway.put("consumers/jack", &json!({"username": "jack", "plugins": plugins}));
+    gateway.stop();
+    let asked = vault.asked();
+    gateway.start_without_waiting();
+    wait_for("the question", || (vault.asked() > asked).then_some(()));
+    assert_eq!(code(gateway.stop()), Some(0), "{}", gateway.output());
+    assert_eq!(gateway.output().matches("proxy on").count(), 1, "the second start is not completed");
 }
 
 #[test]

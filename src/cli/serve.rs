@@ -92,7 +92,9 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
         .map_err(|reason| anyhow::anyhow!("cannot start resolving names: {reason}"))?;
     let now = Now::read();
     let limits = Arc::new(Table::new(settings.limit_count.windows_max, now.monotonic_us, now.unix_us / 1000));
-    let cells: Vec<Arc<Cells>> = (0..plan.workers).map(|_| Arc::default()).collect();
+    let rejections = Arc::default();
+    let of_worker = |_| Arc::new(Cells { rejections: Arc::clone(&rejections), ..Cells::default() });
+    let cells: Vec<Arc<Cells>> = (0..plan.workers).map(of_worker).collect();
     let board: Arc<Board> = Arc::default();
     let ca_file = config.secrets.ca_file.as_ref().map(|path| plan.prefix.join(path));
     let secrets = secret::Settings { ca_file, ..config.secrets };
@@ -100,12 +102,14 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
     let compiler = Compiler::new(PREFIX, settings.keepalive, plugin_rules)
         .counting_in(Arc::clone(&limits))
         .resolving(secrets.environment, Arc::clone(&board));
-    let control = Control::start(Arc::new(store), feed, compiler, Some(resolver), resolutions, Some(secrets)).await?;
+    let started = Control::start(Arc::new(store), feed, compiler, Some(resolver), resolutions, Some(secrets));
+    let control = tokio::select! {
+        control = started => control?,
+        // Nothing is served yet that would have to be finished.
+        () = signals.end() => return Ok(0),
+    };
     let (sink, writers) = start_log(&config.access_log, &plan.prefix, plan.workers)?;
 
-    let rejections = Arc::default();
-    let of_worker = |_| Arc::new(Cells { rejections: Arc::clone(&rejections), ..Cells::default() });
-    let cells: Vec<Arc<Cells>> = (0..plan.workers).map(of_worker).collect();
     let stop = Arc::new(AtomicBool::new(false));
     let (report, mut ends) = mpsc::unbounded_channel();
     let cores = Cores::of_this_process();
@@ -230,6 +234,14 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             rotate: signal(SignalKind::user_defined1())?,
         })
+    }
+
+    /// Comes when the process is asked to end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The start: everything in the store, read in pages, indexed, compiled, and published as the first batch.
+//! The start: everything in the store, read in pages, indexed, compiled, and published as the first batch, with the
+//! addresses and secrets that it needs as far as they come in time.
 
 use super::index::Index;
 use super::leases::Leases;
@@ -7,7 +8,6 @@ use super::writer::{Job, Outside, Writer};
 use super::{Compile, Shared};
 use crate::base::clock;
 use crate::dns::Resolution;
-use crate::snapshot::change::Batch;
 use crate::store::{Event, Op, StoreError, Write};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -61,10 +61,9 @@ pub(super) async fn load<C: Compile, N: Resolve>(
     if !expired.is_empty() {
         shared.store.commit(&expired)?;
     }
-    shared.feed.publish(Batch { revision: shared.store.revision(), changes }).await;
     let deadline = Instant::now() + shared.waits.start_resolution;
     let mut writer = Writer::new(shared, compiler, outside, index, leases, queue);
-    writer.resolve_until(deadline).await;
+    writer.publish_first(changes, deadline).await;
     Ok(writer)
 }
 

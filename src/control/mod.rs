@@ -90,12 +90,13 @@ pub struct Health {
 }
 
 impl Control {
-    /// Loads, compiles and publishes what the store holds, waits a bounded time for the names it needs, and from
-    /// then on takes writes.
+    /// Loads and compiles what the store holds, waits a bounded time for the names and secrets that it needs, publishes
+    /// all that as the first batch, and from then on takes writes.
     ///
     /// Runs on a tokio runtime and keeps two kinds of task there: the writer, and one for each group of writes that
     /// waits for workers. Without a `resolver`, names are asked of nobody and not waited for; `resolutions` are
-    /// taken all the same. Without `secrets`, references to secret managers stay unresolved. The workers need not run yet: the first batch waits in their mailboxes.
+    /// taken all the same. Without `secrets`, references to secret managers stay unresolved. The workers need not run
+    /// yet: the first batch waits in their mailboxes.
     pub async fn start(
         store: Arc<dyn Store>,
         feed: Feed,

@@ -4,7 +4,7 @@ mod outside;
 mod writes;
 
 use super::*;
-use crate::snapshot::feed::Mailbox;
+use crate::snapshot::feed::{Mailbox, QUEUE_BATCHES_MAX};
 use crate::store::Op;
 use crate::store::memory::MemoryStore;
 use std::io::Read;

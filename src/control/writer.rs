@@ -78,23 +78,27 @@ impl<C: Compile, N: Resolve> Writer<C, N> {
         }
     }
 
-    /// Takes addresses and secrets until every wanted name and reference has had its first answer, at most until
-    /// `deadline`.
-    pub(super) async fn resolve_until(&mut self, deadline: Instant) {
+    /// Publishes `changes`, the first batch, together with the addresses and secrets that come in until every wanted name
+    /// and reference has had its first answer, at most until `deadline`.
+    ///
+    /// One batch, however many answers there are: no worker runs yet, so whatever is published only queues up.
+    pub(super) async fn publish_first(&mut self, mut changes: Vec<Change>, deadline: Instant) {
         loop {
             let (names, secrets) = (self.outside.names.unanswered(), self.outside.secrets.unanswered());
             if names + secrets == 0 {
-                return;
+                break;
             }
+            // Nobody waits for an answer yet but this loop.
             tokio::select! {
-                resolution = next(&mut self.outside.resolutions) => self.resolved(resolution).await,
-                secret = next(&mut self.outside.found) => self.found(secret).await,
+                resolution = next(&mut self.outside.resolutions) => drop(self.take_resolved(resolution, &mut changes)),
+                secret = next(&mut self.outside.found) => drop(self.take_found(secret, &mut changes)),
                 () = sleep_until(deadline) => {
                     tracing::warn!(names, secrets, "names have no address yet, or secrets no value");
-                    return;
+                    break;
                 }
             }
         }
+        self.shared.feed.publish(Batch { revision: self.shared.store.revision(), changes }).await;
     }
 
     /// Takes `first` and what has queued up behind it as one group.
@@ -174,7 +178,13 @@ impl<C: Compile, N: Resolve> Writer<C, N> {
 
     /// Takes one name's addresses, and those that have come in meanwhile, as one batch.
     async fn resolved(&mut self, first: Resolution) {
-        let mut changes: Vec<Change> = Vec::new();
+        let mut changes = Vec::new();
+        let waiting = self.take_resolved(first, &mut changes);
+        self.publish_found(changes, waiting).await;
+    }
+
+    /// Compiles what [`Writer::resolved`] takes, and returns who waits for it.
+    fn take_resolved(&mut self, first: Resolution, changes: &mut Vec<Change>) -> Vec<oneshot::Sender<Epoch>> {
         let mut waiting = Vec::new();
         let mut resolution = Some(first);
         let mut taken = 0;
@@ -185,12 +195,18 @@ impl<C: Compile, N: Resolve> Writer<C, N> {
             let more = if taken < GROUP_WRITES_MAX { self.outside.resolutions.as_mut() } else { None };
             resolution = more.and_then(|resolutions| resolutions.try_recv().ok());
         }
-        self.publish_found(changes, waiting).await;
+        waiting
     }
 
     /// Takes one reference's value, and those that have come in meanwhile, as one batch.
     async fn found(&mut self, first: secret::Resolution) {
-        let mut changes: Vec<Change> = Vec::new();
+        let mut changes = Vec::new();
+        let waiting = self.take_found(first, &mut changes);
+        self.publish_found(changes, waiting).await;
+    }
+
+    /// Compiles what [`Writer::found`] takes, and returns who waits for it.
+    fn take_found(&mut self, first: secret::Resolution, changes: &mut Vec<Change>) -> Vec<oneshot::Sender<Epoch>> {
         let mut waiting = Vec::new();
         let mut resolution = Some(first);
         let mut taken = 0;
@@ -203,7 +219,7 @@ impl<C: Compile, N: Resolve> Writer<C, N> {
             let more = if taken < GROUP_WRITES_MAX { self.outside.found.as_mut() } else { None };
             resolution = more.and_then(|found| found.try_recv().ok());
         }
-        self.publish_found(changes, waiting).await;
+        waiting
     }
 
     /// Publishes what came from elsewhere, and tells those who wait for it.

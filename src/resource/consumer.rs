@@ -20,6 +20,7 @@ pub static KIND: Kind = Kind {
     schema: LazyLock::new(document),
     checks: &[
         Check::Schema,
+        Check::Members(custom_id),
         Check::Plugins(Holder::Consumer),
         Check::AuthKeys,
         Check::Refers(&Reference { member: "group_id", directory: "consumer_groups", word: "consumer group" }),
@@ -48,6 +49,20 @@ pub struct ConsumerSpec {
 pub fn is_username(text: &str) -> bool {
     (1..=256).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// Whether `text` may be a `custom_id`: it goes into a header line as it is (APISIX: any text without white space).
+pub fn is_custom_id(text: &str) -> bool {
+    !text.chars().any(|char| char.is_control() || char.is_whitespace())
+}
+
+fn custom_id(consumer: &Map<String, Value>) -> Result<(), String> {
+    match consumer.get("labels").and_then(|labels| labels.get("custom_id")?.as_str()) {
+        Some(text) if !is_custom_id(text) => {
+            Err("invalid configuration: property \"labels\" validation failed: custom_id has control characters".into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn document() -> Document {

@@ -59,8 +59,15 @@ pub struct Document {
 }
 
 impl Document {
-    /// Parses `json`.
+    /// Parses `json`, the schema of an object whose own members nothing resolves: what it refers to would be stored
+    /// unjudged, and could not be used.
     pub fn new(json: Value) -> Self {
+        let schema = Schema::parse(&json).map(Schema::literal);
+        Self { json, schema }
+    }
+
+    /// Parses `json`, the schema of what may hold references to secrets: see [`Schema::check`].
+    pub fn with_references(json: Value) -> Self {
         let schema = Schema::parse(&json);
         Self { json, schema }
     }

@@ -107,31 +107,31 @@ pub fn metadata_document(plugin: &str) -> Option<&'static Document> {
 }
 
 static METADATA_DOCUMENTS: LazyLock<Vec<(&'static str, Document)>> = LazyLock::new(|| {
-    let described = |plugin: &&PluginType| Some((plugin.name, parse(plugin.metadata.as_ref()?.schema)));
+    let described = |plugin: &&PluginType| Some((plugin.name, parse(plugin.metadata.as_ref()?.schema, Document::new)));
     registry::PLUGINS.iter().filter_map(described).collect()
 });
 
 static DOCUMENTS: LazyLock<Vec<(&'static str, Side, Document)>> = LazyLock::new(|| {
     let mut documents = Vec::new();
     for plugin in registry::PLUGINS {
-        documents.push((plugin.name, Side::Route, parse(plugin.schema)));
+        documents.push((plugin.name, Side::Route, parse(plugin.schema, Document::with_references)));
         if let Some(auth) = &plugin.auth {
-            documents.push((plugin.name, Side::Consumer, parse(auth.consumer_schema)));
+            documents.push((plugin.name, Side::Consumer, parse(auth.consumer_schema, Document::with_references)));
         }
     }
     documents
 });
 
-fn parse(text: &str) -> Document {
+fn parse(text: &str, read: fn(Value) -> Document) -> Document {
     match serde_json::from_str(text) {
-        Ok(json) => Document::new(json),
+        Ok(json) => read(json),
         Err(error) => Document { json: Value::Null, schema: Err(error.to_string()) },
     }
 }
 
 /// What `_meta` may hold (spec/admin-api §6).
 static META: LazyLock<Document> = LazyLock::new(|| {
-    Document::new(json!({
+    Document::with_references(json!({
         "type": "object",
         "properties": {
             "disable": {"type": "boolean"},

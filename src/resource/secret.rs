@@ -48,7 +48,7 @@ fn document(mut own: Value, required: &[&str]) -> Document {
     if let (Value::Object(all), Value::Object(own)) = (&mut all, own) {
         all.extend(own.into_iter().filter(|(name, _)| name != "properties"));
     }
-    Document::new(all)
+    Document::with_references(all)
 }
 
 static VAULT: LazyLock<Document> = LazyLock::new(|| {

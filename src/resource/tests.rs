@@ -120,6 +120,11 @@ fn routes() {
             "invalid configuration: property \"id\" validation failed: object matches none of the required",
         ),
         (
+            "a reference for a method",
+            route(json!({"methods": ["GET", "$env://M"]})),
+            "invalid configuration: property \"methods\" validation failed: failed to validate item 2: matches none of the enum values",
+        ),
+        (
             "unknown member",
             route(json!({"colour": "red"})),
             "invalid configuration: additional properties forbidden, found colour",
@@ -162,7 +167,7 @@ fn routes() {
         (
             "an id that is a path",
             route(json!({"upstream_id": "$env://../1"})),
-            "failed to fetch upstream info by upstream id [$env://../1], response code: 404",
+            "invalid configuration: property \"upstream_id\" validation failed: object matches none of the required",
         ),
         ("unknown plugin", route(json!({"plugins": {"nope": {}}})), "unknown plugin [nope]"),
         (
@@ -284,7 +289,7 @@ fn upstreams() {
         (
             "a reference for a word",
             json!({"nodes": {}, "pass_host": "$env://X"}),
-            "invalid configuration: upstream pass_host \"$env://X\" is not supported, only pass, node, rewrite",
+            "invalid configuration: property \"pass_host\" validation failed: matches none of the enum values",
         ),
         (
             "checks",
@@ -364,7 +369,19 @@ fn consumers() {
             "a reference",
             None,
             json!({"username": "$env://X"}),
-            "invalid configuration: property \"username\" validation failed: not a username",
+            "invalid configuration: property \"username\" validation failed: failed to match pattern \"^[a-zA-Z0-9_\\-]+$\" with \"$env://X\"",
+        ),
+        (
+            "a custom id with a control character",
+            None,
+            json!({"username": "new", "labels": {"custom_id": "a\u{1}b"}}),
+            "invalid configuration: property \"labels\" validation failed: custom_id has control characters",
+        ),
+        (
+            "a reference for a custom id",
+            None,
+            json!({"username": "new", "labels": {"custom_id": "$env://a b"}}),
+            "invalid configuration: property \"labels\" validation failed: failed to validate custom_id (matching \".*\"): failed to match pattern \"^\\S+$\" with \"$env://a b\"",
         ),
         (
             "name",

@@ -7,8 +7,10 @@ use serde_json::{Map, Number, Value};
 use std::cell::Cell;
 
 /// One check of one value.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Checker {
+    /// References are texts like others.
+    is_literal: bool,
     /// References that passed unseen so far. A branch that matched only because of one proves nothing, so it cannot
     /// make an `oneOf` ambiguous.
     passed_unseen: Cell<u32>,
@@ -17,11 +19,15 @@ pub(super) struct Checker {
 type Verdict = Result<(), String>;
 
 impl Checker {
+    pub(super) fn new(is_literal: bool) -> Self {
+        Self { is_literal, passed_unseen: Cell::new(0) }
+    }
+
     pub(super) fn node(&self, node: &Node, value: &Value) -> Verdict {
         if let Some(verdict) = node.verdict {
             return if verdict { Ok(()) } else { Err("value is never allowed here".to_owned()) };
         }
-        if node.expects_text() && value.as_str().is_some_and(is_reference) {
+        if !self.is_literal && node.expects_text() && value.as_str().is_some_and(is_reference) {
             self.passed_unseen.set(self.passed_unseen.get().saturating_add(1));
             return Ok(());
         }

@@ -22,6 +22,7 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub struct Schema {
     root: Node,
+    is_literal: bool,
 }
 
 impl Schema {
@@ -30,15 +31,21 @@ impl Schema {
     /// Fails on a keyword it does not know, on an operand of the wrong kind and on a pattern that does not compile;
     /// the text says where.
     pub fn parse(document: &Value) -> Result<Self, String> {
-        parse::node(document, "#").map(|root| Self { root })
+        parse::node(document, "#").map(|root| Self { root, is_literal: false })
+    }
+
+    /// The same schema for objects in which nothing is resolved: a reference is judged like any text.
+    #[must_use]
+    pub fn literal(self) -> Self {
+        Self { is_literal: true, ..self }
     }
 
     /// Checks `value`; the first failure, in schema order, as APISIX words it.
     ///
     /// A secret reference (see [`is_reference`]) where a string is expected passes every rule of that place: what it
-    /// stands for is not known when it is written.
+    /// stands for is not known when it is written. [`Schema::literal`] has no such exception.
     pub fn check(&self, value: &Value) -> Result<(), String> {
-        check::Checker::default().node(&self.root, value)
+        check::Checker::new(self.is_literal).node(&self.root, value)
     }
 }
 

@@ -214,6 +214,9 @@ fn a_reference_passes_every_rule_of_a_text_and_no_other() {
             "{reference}"
         );
     }
+    let short = Schema::parse(&json!({"type": "string", "maxLength": 1})).unwrap();
+    assert!(short.check(&json!("$env://X")).is_ok());
+    assert!(short.literal().check(&json!("$env://X")).is_err(), "where nothing is resolved it is judged");
     for text in ["$SECRET://vault", "$env:/X", "env://X", "$en", "$secret:/", "$é://x", "$env://a\r\nb: c"] {
         assert!(!is_reference(text), "{text}");
     }

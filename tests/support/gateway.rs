@@ -240,9 +240,14 @@ impl Gateway {
         self.start_again();
     }
 
-    fn start_again(&mut self) {
+    /// Starts it again after [`Gateway::stop`], and returns while it starts.
+    pub(crate) fn start_without_waiting(&mut self) {
         self.child = spawn(self.directory.path(), &self.setup);
         self.starts += 1;
+    }
+
+    fn start_again(&mut self) {
+        self.start_without_waiting();
         self.await_start();
     }
 

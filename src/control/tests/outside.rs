@@ -125,6 +125,30 @@ async fn a_name_that_nobody_answers_holds_a_write_back_only_so_long() {
 }
 
 #[tokio::test]
+async fn a_start_takes_any_number_of_answers_before_a_worker_runs() {
+    let names = QUEUE_BATCHES_MAX + 100;
+    let gate = Gate::default();
+    gate.commit(&[(0..names).map(|n| put(&format!("/u{n}"), &format!("wants {n}.test"))).collect()]).unwrap();
+    let (feed, mut mailboxes) = Feed::new(1).unwrap();
+    let (resolutions, results) = mpsc::unbounded_channel();
+    let waits = Waits { start_resolution: Duration::from_secs(20), ..waits() };
+    let started = Control::start_with(Arc::new(gate), feed, Echo, (Patient, results), None, waits);
+    // One at a time: what comes in together is taken together.
+    let answers = async {
+        for n in 0..names {
+            resolutions.send(Resolution { name: format!("{n}.test").into(), addresses: Vec::new() }).unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    let both = async { tokio::join!(started, answers).0.unwrap() };
+    let control = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+    assert_eq!(control.health().published, 1);
+    let mut changes = 0;
+    mailboxes[0].0.apply(|batch| changes += batch.changes.len());
+    assert_eq!(changes, names * 2);
+}
+
+#[tokio::test]
 async fn the_start_waits_for_names_only_so_long() {
     let gate = Gate::default();
     gate.commit(&[vec![put("/u", "wants nowhere.test")]]).unwrap();

@@ -13,7 +13,7 @@ use crate::auth::consumer::{Consumer, Credential, Identity};
 use crate::base::map::HashMap;
 use crate::plugin::chain::Link;
 use crate::resource::Id;
-use crate::resource::consumer::ConsumerSpec;
+use crate::resource::consumer::{ConsumerSpec, is_custom_id};
 use crate::resource::credential::CredentialSpec;
 use crate::snapshot::change::Change;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,8 +66,7 @@ impl Consumers {
     ) -> Result<(), Rejected> {
         let mut spec: ConsumerSpec = read(text)?;
         let custom_id = spec.labels.get("custom_id").and_then(|label| label.as_str());
-        // It goes into a header line as it is (APISIX: any text without white space).
-        if custom_id.is_some_and(|label| label.chars().any(|char| char.is_control() || char.is_whitespace())) {
+        if custom_id.is_some_and(|label| !is_custom_id(label)) {
             return Err(Rejected("labels.custom_id has white space or control characters".into()));
         }
         let custom_id = custom_id.filter(|label| !label.is_empty()).map(Into::into);
@@ -77,7 +76,7 @@ impl Consumers {
             spec.plugins.keys().filter(|name| catalog.auth(name).is_some()).cloned().collect();
         for name in auth_names {
             let Some(configuration) = spec.plugins.shift_remove(&name) else { continue };
-            logins.extend(usable_login(key, &name, catalog.login(&name, configuration)));
+            logins.extend(usable_login(key, &name, catalog.login(key, &name, configuration)));
         }
         let plugins = catalog.build_for_consumer(key, username, spec.plugins);
         let entry = Entry {
@@ -118,7 +117,7 @@ impl Consumers {
             .plugins
             .into_iter()
             .next()
-            .and_then(|(name, configuration)| usable_login(key, &name, catalog.login(&name, configuration)));
+            .and_then(|(name, configuration)| usable_login(key, &name, catalog.login(key, &name, configuration)));
         self.remove_credential(key);
         if let Some(login) = login {
             self.logins.add(&login, key);

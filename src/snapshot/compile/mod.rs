@@ -34,7 +34,7 @@ use consumers::Consumers;
 use key::Object;
 use metadata::MetadataUsers;
 use plugins::{Catalog, PluginSet};
-use read::{Rejected, read};
+use read::{Rejected, is_object, read};
 use routes::Routes;
 use secrets::Secrets;
 use serde_json::{Map, Value};
@@ -144,7 +144,8 @@ impl Compiler {
 
     /// Takes events in order. An object that cannot be used is logged and fails closed; it never stops the rest.
     ///
-    /// A value that is not readable as its kind of object leaves the object before it in place.
+    /// An object that cannot be used takes the place of the one before it all the same: less may have been asked of
+    /// requests before. Only a text that is no JSON object at all says nothing, and leaves what was there.
     pub fn apply(&mut self, events: &[Event]) -> Compiled {
         let mut out = Compiled::default();
         let prefix = self.prefix.clone();
@@ -165,7 +166,11 @@ impl Compiler {
             if !matches!(object, Object::Upstream(_) | Object::Secret(_)) {
                 self.catalog.secrets.hold(event, &mut out);
             }
-            log_refused(event, self.take(object, event, &mut out));
+            let outcome = self.take(object, event, &mut out);
+            if outcome.is_err() && event.value.as_deref().is_some_and(is_object) {
+                self.close(object, event, &mut out);
+            }
+            log_refused(event, outcome);
             self.note_metadata_user(&event.key, object);
         }
         if std::mem::take(&mut self.are_global_rules_dirty) {
@@ -219,6 +224,17 @@ impl Compiler {
             (Object::PluginMetadata(_), _) => {}
         }
         Ok(())
+    }
+
+    /// Lets an object that cannot be used count as gone, which closes what needs it. Of a global rule requests would need
+    /// nothing any more: it refuses them all.
+    fn close(&mut self, object: Object<'_>, event: &Event, out: &mut Compiled) {
+        if let Object::GlobalRule(id) = object {
+            self.global_rules.insert(id.into(), Arc::new(PluginSet::unusable(&event.key)));
+            return;
+        }
+        let gone = Event { value: None, ..event.clone() };
+        log_refused(event, self.take(object, &gone, out));
     }
 }
 

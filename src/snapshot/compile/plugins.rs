@@ -53,7 +53,7 @@ impl Catalog {
         };
         let known = types.iter().map(|kind| {
             let consumer_schema = kind.auth.as_ref().map(|auth| parse(auth.consumer_schema));
-            let metadata_schema = kind.metadata.as_ref().map(|metadata| parse(metadata.schema));
+            let metadata_schema = kind.metadata.as_ref().map(|metadata| parse(metadata.schema).map(Schema::literal));
             let schema = parse(kind.schema);
             (kind.name, Known { kind, schema, consumer_schema, metadata_schema, metadata: None })
         });
@@ -151,9 +151,15 @@ impl Catalog {
         }
         let known = self.known.get(name).ok_or("unknown plugin")?;
         let has_values = self.secrets.resolve(&mut configuration);
-        if known.kind.encrypted_fields.iter().any(|path| holds_reference_at(&configuration, path)) {
+        // A filter that compares with a reference's own text could switch off the plugin that guards a route.
+        let is_needed = |path: &&str| holds_reference_at(&configuration, path);
+        if is_needed(&"_meta") || known.kind.encrypted_fields.iter().any(is_needed) {
             let key = site.key;
-            tracing::error!(key, plugin = name, "a secret of the plugin is not resolved: what uses it answers 503");
+            if self.secrets.awaits(&configuration) {
+                tracing::debug!(key, plugin = name, "a secret of the plugin is awaited: what uses it answers 503");
+            } else {
+                tracing::error!(key, plugin = name, "a secret of the plugin is not resolved: what uses it answers 503");
+            }
             return Ok(State::Runs(unresolved_link(known.kind)));
         }
         let built = known.build(&mut configuration, site);
@@ -187,11 +193,12 @@ impl Catalog {
         Ok(if links.is_empty() { Arc::clone(&self.no_links) } else { links.into() })
     }
 
-    /// Reads the consumer side of an authentication plugin as far as its look-up attribute.
+    /// Reads the consumer side of an authentication plugin on the object at `key` as far as its look-up attribute.
     ///
-    /// `Ok(None)`: switched off by `_meta.disable`. The rest is checked when it is built, by [`Catalog::material`]; where
-    /// references stood, here: the schema is for what was written, and its words may quote what it judges.
-    pub(super) fn login(&self, name: &str, mut configuration: Value) -> Result<Option<Login>, String> {
+    /// `Ok(None)`: switched off by `_meta.disable`, or a secret is awaited. The rest is checked when it is built, by
+    /// [`Catalog::material`]; where references stood, here: the schema is for what was written, and its words may quote
+    /// what it judges.
+    pub(super) fn login(&self, key: &str, name: &str, mut configuration: Value) -> Result<Option<Login>, String> {
         let known = self.known.get(name).filter(|known| known.kind.auth.is_some());
         let known = known.ok_or("not an authentication plugin")?;
         let attribute = known.kind.auth.as_ref().map_or("", |auth| auth.lookup_attribute);
@@ -205,6 +212,10 @@ impl Catalog {
         if is_checked {
             known.check_credential(&configuration)?;
             self.secrets.resolve(&mut configuration);
+            if self.secrets.awaits(&configuration) {
+                tracing::debug!(key, plugin = name, "a secret is awaited: nobody can authenticate with it yet");
+                return Ok(None);
+            }
             if holds_reference(&configuration) {
                 return Err("a secret reference is not resolved".into());
             }
@@ -298,6 +309,12 @@ enum State {
 impl PluginSet {
     fn new(members: Box<[Member]>) -> Self {
         Self { members, chain: OnceLock::new() }
+    }
+
+    /// What stands for the object at `key` where it cannot be used: a plugin that cannot run, under a name that no other
+    /// has, because a name that two global rules have counts in neither.
+    pub(super) fn unusable(key: &str) -> Self {
+        Self::new(Box::new([Member { name: key.into(), state: State::Broken, source: None }]))
     }
 
     fn chain(&self) -> Result<Arc<Chain>, Broken> {

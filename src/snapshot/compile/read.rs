@@ -1,6 +1,6 @@
 //! Stored values, read: JSON text in, a typed object out, or a reason that quotes nothing of it.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::fmt;
 
 /// Why an object was not taken. Says where, never what stands there: values hold secrets.
@@ -36,6 +36,11 @@ pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Rejected> {
         return Err(Rejected("not a JSON object".into()));
     }
     serde_json::from_str(text).map_err(|error| Rejected::json(&error))
+}
+
+/// Whether a stored value is a JSON object, of whatever kind.
+pub(super) fn is_object(text: &str) -> bool {
+    read::<IgnoredAny>(text).is_ok()
 }
 
 #[cfg(test)]

@@ -38,8 +38,8 @@ struct Entry {
     plugins: Arc<PluginSet>,
     source: Source,
     timeouts: Option<Timeouts>,
-    /// It has members that we do not know and that could be conditions: served as 503.
-    is_foreign: bool,
+    /// Why it is served as 503, whatever it refers to.
+    fault: Option<String>,
     /// Workers have it.
     is_live: bool,
 }
@@ -53,7 +53,10 @@ struct Service {
 }
 
 impl Routes {
-    /// Takes the object `routes/{id}`, which is stored at `key`. A rejected object leaves the one before it in place.
+    /// Takes the object `routes/{id}`, which is stored at `key`.
+    ///
+    /// Unless it is rejected it is served; one with a member that we do not know as 503, or not at all while the route
+    /// before it is served (spec/config-sources §2.1).
     pub(super) fn put_route(
         &mut self,
         catalog: &Catalog,
@@ -68,7 +71,8 @@ impl Routes {
         let has_script_id = value.get("script_id").is_some();
         let mut spec: RouteSpec = serde_json::from_value(value).map_err(|error| Rejected::json(&error))?;
         if is_foreign && self.by_id.contains_key(id) {
-            return Err(Rejected("a member is unknown and could be a condition".into()));
+            tracing::error!(key, reason = FOREIGN_MEMBER, "object is not taken: the route before it is served");
+            return Ok(());
         }
         if spec.status == Some(0) {
             self.remove_route(upstreams, id, out);
@@ -79,7 +83,12 @@ impl Routes {
             return Err(Rejected("filter_func and script are not supported: the route is not served".into()));
         }
         rule(&spec, &[])?;
-        let timeouts = spec.timeout.as_ref().map(node::timeouts).transpose()?;
+        let timeouts = spec.timeout.as_ref().map(node::timeouts).transpose();
+        let (timeouts, fault) = match timeouts {
+            _ if is_foreign => (None, Some(FOREIGN_MEMBER.to_owned())),
+            Ok(timeouts) => (timeouts, None),
+            Err(reason) => (None, Some(reason)),
+        };
 
         let owner = format!("/routes/{id}");
         let id: Arc<str> = id.into();
@@ -96,7 +105,7 @@ impl Routes {
         let source =
             upstreams.source(&owner, source_before, spec.upstream_id.as_ref(), spec.upstream.take().as_ref(), out);
         let plugins = catalog.build(key, std::mem::take(&mut spec.plugins));
-        self.by_id.insert(Arc::clone(&id), Entry { spec, plugins, source, timeouts, is_foreign, is_live });
+        self.by_id.insert(Arc::clone(&id), Entry { spec, plugins, source, timeouts, fault, is_live });
         self.dirty.insert(id);
         Ok(())
     }
@@ -227,8 +236,8 @@ impl Routes {
 
     /// What runs and where requests go; or which error they get and why.
     fn run(&self, entry: &Entry, service: Option<&Service>) -> Result<(Target, Arc<Chain>), (Target, String)> {
-        if entry.is_foreign {
-            return Err((Target::Unusable, "a member is unknown and could be a condition".into()));
+        if let Some(fault) = &entry.fault {
+            return Err((Target::Unusable, fault.clone()));
         }
         let mut sets = vec![&entry.plugins];
         if let Some(Id(id)) = &entry.spec.plugin_config_id {
@@ -269,6 +278,8 @@ fn has_foreign_member(value: &Value) -> bool {
 fn text_of(id: Option<&Id>) -> Option<&str> {
     id.map(|Id(text)| text.as_str())
 }
+
+const FOREIGN_MEMBER: &str = "a member is unknown and could be a condition";
 
 /// The members of APISIX's route schema, 3.18.
 const ROUTE_MEMBERS: &[&str] = &[

@@ -29,6 +29,8 @@ struct Held {
     value: Option<Secret>,
     /// A secret manager is asked for it.
     is_wanted: bool,
+    /// It has not answered yet.
+    is_awaited: bool,
     /// Whole keys.
     holders: BTreeSet<Arc<str>>,
 }
@@ -53,26 +55,28 @@ impl Secrets {
 
     /// Takes note of the references that an object holds from now on.
     pub(super) fn hold(&mut self, event: &Event, out: &mut Compiled) {
-        let now = event.value.as_deref().map(references).unwrap_or_default();
+        let mut now = event.value.as_deref().map(references).unwrap_or_default();
         let before = self.holders.remove(&event.key).map(|holder| holder.references).unwrap_or_default();
-        for reference in now.difference(&before) {
-            self.add(reference, &event.key, out);
-        }
         for reference in before.difference(&now) {
             self.remove(reference, &event.key, out);
         }
+        // One for which there is no room is tried again whenever the object is compiled.
+        now.retain(|reference| before.contains(reference) || self.add(reference, &event.key, out));
         if !now.is_empty() {
             self.holders.insert(Arc::clone(&event.key), Holder { event: event.clone(), references: now });
         }
     }
 
-    /// Takes what a reference stands for. Returns the objects that change by it, as they were written.
+    /// Takes what a reference stands for. Returns the objects that change by it, as they were written; they do too when
+    /// its first answer is that it stands for nothing, so that it is said of each.
     pub(super) fn set(&mut self, reference: &str, value: Option<Secret>) -> Vec<Event> {
         // A result may come after its reference went.
-        let Some(held) = self.by_reference.get_mut(reference).filter(|held| held.value != value) else {
+        let is_news = |held: &&mut Held| held.value != value || held.is_awaited;
+        let Some(held) = self.by_reference.get_mut(reference).filter(is_news) else {
             return Vec::new();
         };
         held.value = value;
+        held.is_awaited = false;
         held.holders.iter().filter_map(|key| Some(self.holders.get(key)?.event.clone())).collect()
     }
 
@@ -93,6 +97,16 @@ impl Secrets {
         }
     }
 
+    /// Whether `configuration`, its resolved references replaced, holds one that only waits for its first answer.
+    pub(super) fn awaits(&self, configuration: &Value) -> bool {
+        match configuration {
+            Value::String(text) => self.by_reference.get(text.as_str()).is_some_and(|held| held.is_awaited),
+            Value::Array(items) => items.iter().any(|item| self.awaits(item)),
+            Value::Object(members) => members.values().any(|member| self.awaits(member)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+
     fn resolve_each<'v>(&self, values: impl Iterator<Item = &'v mut Value>) -> bool {
         let mut has_any = false;
         for value in values {
@@ -101,10 +115,11 @@ impl Secrets {
         has_any
     }
 
-    fn add(&mut self, reference: &str, key: &Arc<str>, out: &mut Compiled) {
+    /// Returns whether there was room for it.
+    fn add(&mut self, reference: &str, key: &Arc<str>, out: &mut Compiled) -> bool {
         if let Some(held) = self.by_reference.get_mut(reference) {
             held.holders.insert(Arc::clone(key));
-            return;
+            return true;
         }
         let known = self.by_reference.len();
         let (mut value, mut is_wanted) = (None, false);
@@ -132,12 +147,13 @@ impl Secrets {
             // Beyond the bound nothing is kept.
             if failure == Failure::TooMany {
                 self.board.refused(&failure);
-                return;
+                return false;
             }
             self.board.failed(reference, &failure, false);
         }
         let holders = BTreeSet::from([Arc::clone(key)]);
-        self.by_reference.insert(reference.into(), Held { value, is_wanted, holders });
+        self.by_reference.insert(reference.into(), Held { value, is_wanted, is_awaited: is_wanted, holders });
+        true
     }
 
     fn remove(&mut self, reference: &str, key: &str, out: &mut Compiled) {

@@ -155,7 +155,7 @@ fn slots_are_never_used_again() {
 }
 
 #[test]
-fn an_object_that_cannot_be_read_leaves_the_one_before() {
+fn a_text_that_is_no_object_leaves_the_one_before() {
     let mut world = World::new();
     world.batch(&[
         ("routes/1", json!({"uri": "/", "name": "good"})),
@@ -163,7 +163,7 @@ fn an_object_that_cannot_be_read_leaves_the_one_before() {
         ("consumers/jack", consumer("jack")),
         ("consumers/jack/credentials/c", auth("k")),
     ]);
-    for text in ["", "init_dir", "[]", "7", r#"{"plugins": 7, "nodes": 7}"#] {
+    for text in ["", "init_dir", "[]", "7", "{"] {
         for key in ["routes/1", "upstreams/1", "consumers/jack", "consumers/jack/credentials/c"] {
             assert!(world.put(key, Value::String(text.into())).is_empty(), "{key} {text:?}");
         }
@@ -171,6 +171,49 @@ fn an_object_that_cannot_be_read_leaves_the_one_before() {
     assert!(world.put("routes/1", json!({"uri": "/", "newer_condition": 1})).is_empty());
     assert_eq!(world.routes["1"].name.as_deref(), Some("good"));
     assert_eq!(world.who("k").as_deref(), Some("jack/c"));
+}
+
+#[test]
+fn an_object_that_cannot_be_used_closes_what_the_one_before_opened() {
+    let open = [
+        ("routes/1", json!({"uri": "/", "service_id": "1", "upstream_id": "1"})),
+        ("services/1", json!({})),
+        ("upstreams/1", nodes("10.0.0.1:80")),
+        ("consumers/jack", json!({"username": "jack", "group_id": "1"})),
+        ("consumers/jack/credentials/c", auth("k")),
+        ("consumer_groups/1", json!({})),
+    ];
+    for (key, unusable, want) in [
+        ("routes/1", json!({"uri": "/", "methods": ["GET", "$env://M"], "plugins": {"t-auth": {}}}), "-route 1"),
+        ("routes/1", json!({"uri": "/", "plugins": 7}), "-route 1"),
+        ("services/1", json!({"plugins": 7}), "+route 1"),
+        ("upstreams/1", json!({"nodes": 7}), "-upstream 1"),
+        (
+            "consumers/jack",
+            json!({"username": "jack", "labels": {"custom_id": "a\u{1}b"}}),
+            "-consumer jack, -t-auth k",
+        ),
+        ("consumers/jack/credentials/c", json!({"plugins": {"t-auth": {"key": "k"}, "limit": {}}}), "-t-auth k"),
+        ("consumer_groups/1", json!({"plugins": 7}), "+consumer jack, +t-auth k"),
+        ("global_rules/1", json!({"plugins": 7}), "rules"),
+    ] {
+        let mut world = World::new();
+        world.batch(&open);
+        assert_eq!(world.put(key, unusable.clone()).join(", "), want, "{key} {unusable}");
+    }
+    let mut world = World::new();
+    world.batch(&[("services/1", json!({})), ("routes/1", json!({"uri": "/", "service_id": "1"}))]);
+    world.put("services/1", json!({"plugins": 7}));
+    assert_eq!(world.routes["1"].target, Target::ServiceMissing);
+    let slow = json!({"connect": -1.0, "send": 1.0, "read": 1.0});
+    world.put("routes/1", json!({"uri": "/", "timeout": slow}));
+    assert_eq!(world.routes["1"].target, Target::Unusable);
+    world.batch(&[("global_rules/1", json!({"plugins": 7})), ("global_rules/2", json!({"plugins": 7}))]);
+    assert_refuses(&world.global_rules.links, "unusable");
+    world.put("global_rules/1", json!({"plugins": {"limit": {}}}));
+    assert_refuses(&world.global_rules.links, "unusable");
+    world.put("global_rules/2", json!({"plugins": {"other": {}}}));
+    assert_eq!(world.global_rules.links.len(), 2);
 }
 
 #[test]

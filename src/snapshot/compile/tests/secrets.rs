@@ -68,6 +68,34 @@ fn a_plugin_whose_secret_is_missing_refuses_until_it_is_there() {
     assert_refuses(&world.routes["1"].chain.links, "malformed");
 }
 
+/// Compared with its own text, it would hold for no request, and switch its plugin off.
+#[test]
+fn a_filter_whose_reference_is_not_resolved_does_not_switch_its_plugin_off() {
+    let (mut world, _) = world();
+    let conf = json!({"_meta": {"filter": [["arg_tenant", "==", SECRET]]}});
+    world.put("routes/1", json!({"uri": "/", "plugins": {"limit": conf}}));
+    assert_refuses(&world.routes["1"].chain.links, "awaited");
+    assert_eq!(found(&mut world, SECRET, None), ["+route 1"], "that there is none is said once");
+    assert_eq!(found(&mut world, SECRET, None), [""; 0]);
+    assert_refuses(&world.routes["1"].chain.links, "unresolved");
+    found(&mut world, SECRET, Some("acme"));
+    assert_eq!(world.chain("1"), ["limit Told(\"{}\")"]);
+    assert!(world.routes["1"].chain.links[0].filter.is_some());
+}
+
+#[test]
+fn a_reference_without_room_is_wanted_by_a_later_write() {
+    let (mut world, _) = world();
+    let many: Vec<_> = (0..crate::secret::REFERENCES_MAX).map(|n| format!("$secret://vault/1/many/{n}")).collect();
+    let full = json!({"uri": "/", "plugins": {"limit": {"a": many}}});
+    assert_eq!(write(&mut world, "routes/full", Some(&full)).1.len(), many.len());
+    let route = json!({"uri": "/", "plugins": {"secretive": {"deep": {"secret": SECRET}}}});
+    assert_eq!(write(&mut world, "routes/1", Some(&route)).1, [""; 0]);
+    assert_refuses(&world.routes["1"].chain.links, "no room");
+    assert_eq!(write(&mut world, "routes/full", None).2.len(), many.len());
+    assert_eq!(write(&mut world, "routes/1", Some(&route)).1, [SECRET]);
+}
+
 #[test]
 fn a_credential_is_nobodys_until_its_secret_is_there() {
     let (mut world, board) = world();
