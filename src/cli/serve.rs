@@ -92,16 +92,16 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
         .map_err(|reason| anyhow::anyhow!("cannot start resolving names: {reason}"))?;
     let now = Now::read();
     let limits = Arc::new(Table::new(settings.limit_count.windows_max, now.monotonic_us, now.unix_us / 1000));
-    let rejections = Arc::default();
-    let of_worker = |_| Arc::new(Cells { rejections: Arc::clone(&rejections), ..Cells::default() });
-    let cells: Vec<Arc<Cells>> = (0..plan.workers).map(of_worker).collect();
+    let cells = cells_of(plan.workers);
     let board: Arc<Board> = Arc::default();
     let ca_file = config.secrets.ca_file.as_ref().map(|path| plan.prefix.join(path));
     let secrets = secret::Settings { ca_file, ..config.secrets };
+    let unresolved_literals = secrets.unresolved_literals;
     let secrets = secret_source(&secrets, &board, cells.clone())?;
     let compiler = Compiler::new(PREFIX, settings.keepalive, plugin_rules)
         .counting_in(Arc::clone(&limits))
-        .resolving(secrets.environment, Arc::clone(&board));
+        .resolving(secrets.environment, Arc::clone(&board))
+        .using_unresolved_literals(unresolved_literals);
     let started = Control::start(Arc::new(store), feed, compiler, Some(resolver), resolutions, Some(secrets));
     let control = tokio::select! {
         control = started => control?,
@@ -172,6 +172,13 @@ async fn run(plan: Plan, driver: Driver) -> anyhow::Result<i32> {
         tokio::task::spawn_blocking(move || sink.stop()).await?;
     }
     Ok(code)
+}
+
+/// The counters of `workers` workers; rejections are counted in one place.
+fn cells_of(workers: usize) -> Vec<Arc<Cells>> {
+    let rejections = Arc::default();
+    let of_worker = |_| Arc::new(Cells { rejections: Arc::clone(&rejections), ..Cells::default() });
+    (0..workers).map(of_worker).collect()
 }
 
 /// Waits until every worker has drained after a signal, or until something breaks.

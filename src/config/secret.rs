@@ -20,6 +20,7 @@ pub(super) fn read(lru: &mut Section, own: &mut Section, warnings: &mut Vec<Stri
         vault_loopback_http_fallback: own
             .switch_if_present("vault_loopback_http_fallback")?
             .unwrap_or(default.vault_loopback_http_fallback),
+        unresolved_literals: own.switch_if_present("unresolved_literals")?.unwrap_or(default.unresolved_literals),
     })
 }
 

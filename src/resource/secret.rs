@@ -7,7 +7,7 @@ use crate::secret::ManagerKind;
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
-/// The kind. Which schema an object has depends on its manager: see [`check`].
+/// The kind. Which schema an object has depends on its manager: see [`document_of`].
 pub static KIND: Kind = Kind {
     word: "secret",
     directory: "secrets",

@@ -6,7 +6,7 @@
 //! changes or is withdrawn. Each reference has one task, so it is asked for once at a time, whoever holds it. A failed
 //! attempt keeps the value from before and is repeated soon, sooner while requests meet unresolved references.
 //! Nothing here runs in a request, and no value is ever shown or logged. The environment needs no task: the compiler
-//! reads it ([`env`]).
+//! reads it ([`mod@env`]).
 
 pub mod board;
 pub mod env;
@@ -60,6 +60,10 @@ pub struct Settings {
     /// `ringgate.secret.vault_loopback_http_fallback`: a Vault on this host that speaks plain HTTP is used although
     /// its uri says `https`.
     pub vault_loopback_http_fallback: bool,
+    /// `ringgate.secret.unresolved_literals`: a reference in a secret field of a plugin that is not resolved is used as
+    /// text, as APISIX does, instead of the plugin's refusing (spec/consumers-credentials-secrets §5.7). Never in
+    /// credentials and filters.
+    pub unresolved_literals: bool,
 }
 
 impl Default for Settings {
@@ -69,6 +73,7 @@ impl Default for Settings {
             neg_ttl: Duration::from_secs(60),
             ca_file: None,
             vault_loopback_http_fallback: true,
+            unresolved_literals: false,
         }
     }
 }

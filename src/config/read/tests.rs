@@ -307,13 +307,14 @@ fn secrets_are_resolved_as_configured() {
     assert_eq!(config("").secrets, crate::secret::Settings::default());
     let config = config(
         "apisix: {lru: {secret: {ttl: 5, neg_ttl: 2, count: 512, neg_count: 7}}}\n\
-         ringgate: {secret: {ca_file: conf/ca.pem, vault_loopback_http_fallback: false}}\n",
+         ringgate: {secret: {ca_file: conf/ca.pem, vault_loopback_http_fallback: false, unresolved_literals: true}}\n",
     );
     let want = crate::secret::Settings {
         ttl: Duration::from_secs(5),
         neg_ttl: Duration::from_secs(2),
         ca_file: Some("conf/ca.pem".into()),
         vault_loopback_http_fallback: false,
+        unresolved_literals: true,
     };
     assert_eq!(config.secrets, want);
     assert_eq!(config.warnings, ["apisix.lru.secret.neg_count has no effect: every secret in use is kept"]);

@@ -142,6 +142,13 @@ impl Compiler {
         self
     }
 
+    /// Whether references in secret fields of plugins stand for themselves where they are not resolved.
+    #[must_use]
+    pub fn using_unresolved_literals(mut self, is_on: bool) -> Self {
+        self.catalog.unresolved_literals = is_on;
+        self
+    }
+
     /// Takes events in order. An object that cannot be used is logged and fails closed; it never stops the rest.
     ///
     /// An object that cannot be used takes the place of the one before it all the same: less may have been asked of

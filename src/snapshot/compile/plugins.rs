@@ -33,6 +33,8 @@ pub(super) struct Catalog {
     paces: Arc<Paces>,
     /// What references stand for.
     pub(super) secrets: Secrets,
+    /// See [`crate::secret::Settings::unresolved_literals`].
+    pub(super) unresolved_literals: bool,
 }
 
 struct Known {
@@ -66,6 +68,7 @@ impl Catalog {
             limits: Arc::new(Table::new(Settings::default().windows_max, 0, 0)),
             paces: Arc::default(),
             secrets: Secrets::default(),
+            unresolved_literals: false,
         }
     }
 
@@ -153,12 +156,13 @@ impl Catalog {
         let has_values = self.secrets.resolve(&mut configuration);
         // A filter that compares with a reference's own text could switch off the plugin that guards a route.
         let is_needed = |path: &&str| holds_reference_at(&configuration, path);
-        if is_needed(&"_meta") || known.kind.encrypted_fields.iter().any(is_needed) {
+        let has_unresolved_secret = !self.unresolved_literals && known.kind.encrypted_fields.iter().any(is_needed);
+        if is_needed(&"_meta") || has_unresolved_secret {
             let key = site.key;
             if self.secrets.awaits(&configuration) {
-                tracing::debug!(key, plugin = name, "a secret of the plugin is awaited: what uses it answers 503");
+                tracing::debug!(key, plugin = name, "a secret of the plugin is awaited: what uses it answers 500");
             } else {
-                tracing::error!(key, plugin = name, "a secret of the plugin is not resolved: what uses it answers 503");
+                tracing::error!(key, plugin = name, "a secret of the plugin is not resolved: what uses it answers 500");
             }
             return Ok(State::Runs(unresolved_link(known.kind)));
         }
@@ -399,7 +403,7 @@ fn unusable_link() -> Link {
 
 /// Ahead of everything else wherever `kind` stands, until its secret is resolved.
 fn unresolved_link(kind: &PluginType) -> Link {
-    let plugin = Arc::new(AwaitsSecret(Arc::new(page(503))));
+    let plugin = Arc::new(AwaitsSecret(Arc::new(page(500))));
     Link { name: kind.name, priority: i64::MAX, is_auth: false, filter: None, plugin }
 }
 

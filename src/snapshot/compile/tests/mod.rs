@@ -190,11 +190,15 @@ fn consumer(name: &str) -> Value {
 
 /// Expects one link, which answers 503 before anything else can happen.
 fn assert_refuses(links: &[Link], name: &str) {
+    assert_answers(links, 503, name);
+}
+
+fn assert_answers(links: &[Link], status: u16, name: &str) {
     let [link] = links else { panic!("{name}: {links:?}") };
     let (mut edits, mut scratch) = (Edits::default(), Scratch::default());
     let nobody = ConsumerTable::default();
     let mut limits = Local::default();
     let mut context = Context::new(Now::default(), &nobody, &mut edits, &mut scratch, &mut limits);
     let verdict = link.plugin.rewrite(&OwnedRequest::new("GET", "/").view(), &mut context);
-    assert!(matches!(&verdict, Verdict::Respond(answer) if answer.status == 503), "{name}: {verdict:?}");
+    assert!(matches!(&verdict, Verdict::Respond(answer) if answer.status == status), "{name}: {verdict:?}");
 }
