@@ -1,5 +1,6 @@
 //! Small things under both sides: bytes, maps, clock, networks. The only home of `unsafe`.
 
+pub mod any_name;
 pub mod array;
 pub mod base64url;
 pub mod block;
