@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use support::bench::Bench;
 use support::client::{Client, Response};
-use support::gateway::{Gateway, Setup};
-use support::origin::Origin;
+use support::gateway::Setup;
 use support::redis::Redis;
 use support::{dead_address, wait_at_most, wait_for};
 
@@ -196,7 +196,7 @@ fn users_passwords_and_databases_are_kept_apart() {
 fn a_password_may_be_a_reference() {
     let redis = Redis::with(&["--requirepass", "default-password"]);
     let env = vec![("RINGGATE_TEST_REDIS_PASSWORD", "default-password".to_owned())];
-    let bench = Bench { origin: Origin::start(), gateway: Gateway::with(&Setup { env, ..Setup::default() }) };
+    let bench = Bench::with(&Setup { env, ..Setup::default() });
     for (id, reference) in [("known", "$env://RINGGATE_TEST_REDIS_PASSWORD"), ("unknown", "$env://RINGGATE_TEST_NONE")]
     {
         let limit = json!({"count": 5, "time_window": 600, "redis_password": reference});
@@ -430,29 +430,6 @@ fn delayed_sync_spares_redis_and_overshoots_no_more_than_its_bound() {
     redis.kill();
     let statuses: Vec<u16> = (0..5).map(|_| benches[0].ask("alone").status).collect();
     assert_eq!(statuses, [200, 200, 200, 429, 429]);
-}
-
-/// An origin and a gateway before it.
-struct Bench {
-    origin: Origin,
-    gateway: Gateway,
-}
-
-impl Bench {
-    fn start(workers: usize) -> Self {
-        Self { origin: Origin::start(), gateway: Gateway::with(&Setup { workers, ..Setup::default() }) }
-    }
-
-    /// A route for `/<id>` with these plugins.
-    fn route(&self, id: &str, plugins: &Value) {
-        let upstream = json!({"nodes": {self.origin.node(): 1}});
-        let route = json!({"uri": format!("/{id}"), "plugins": plugins, "upstream": upstream});
-        self.gateway.put(&format!("routes/{id}"), &route);
-    }
-
-    fn ask(&self, target: &str) -> Response {
-        self.gateway.request("GET", &format!("/{target}"), &[], b"")
-    }
 }
 
 /// `limit` with its counters in `redis`.

@@ -8,9 +8,8 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::Duration;
-use support::client::Response;
-use support::gateway::{Gateway, Setup};
-use support::origin::Origin;
+use support::bench::Bench;
+use support::gateway::Setup;
 use support::redis::{Redis, Sentinel, cluster, lone_node};
 use support::{dead_address, wait_at_most, wait_for};
 
@@ -18,7 +17,7 @@ use support::{dead_address, wait_at_most, wait_for};
 #[test]
 fn a_server_in_cluster_mode_is_no_cluster_to_speak_to() {
     let node = lone_node();
-    let bench = Bench::start();
+    let bench = Bench::with(&Setup::default());
     let limit = json!({"count": 5, "time_window": 600, "window_type": "sliding", "policy": "redis",
                        "redis_host": "127.0.0.1", "redis_port": node.port()});
     bench.route("r", &json!({"limit-count": limit}));
@@ -30,7 +29,7 @@ fn a_server_in_cluster_mode_is_no_cluster_to_speak_to() {
 #[test]
 fn a_cluster_counts_on_whichever_node_has_the_key() {
     let mut nodes = cluster(3);
-    let bench = Bench::start();
+    let bench = Bench::with(&Setup::default());
     let (dead, _held) = dead_address();
     // The first listed node is down from the start.
     let listed = [dead.port(), nodes[1].port()].map(|port| format!("127.0.0.1:{port}"));
@@ -91,7 +90,7 @@ fn sentinels_lead_to_the_master_and_to_the_next_one() {
         replica.cli(&["INFO", "replication"]).contains("master_link_status:up").then_some(())
     });
     let sentinel = Sentinel::of(&master, "sentinels-password", "masters-password");
-    let bench = Bench::start();
+    let bench = Bench::with(&Setup::default());
     let (dead, _held) = dead_address();
     let limit = |more: Value| {
         let mut limit = json!({"count": 1000, "time_window": 600, "group": "g", "key": "x", "key_type": "constant",
@@ -124,7 +123,7 @@ fn sentinels_lead_to_the_master_and_to_the_next_one() {
 #[test]
 fn tls_encrypts_and_verifies_where_it_is_told_to() {
     let redis = Redis::with_tls();
-    let bench = Bench::start();
+    let bench = Bench::with(&Setup::default());
     let limit = |group: &str, port: u16, ssl: bool, verify: bool| {
         json!({"limit-count": {"count": 5000, "time_window": 600, "group": group, "key": "x", "key_type": "constant",
                "policy": "redis", "redis_host": "localhost", "redis_port": port, "redis_ssl": ssl,
@@ -157,10 +156,7 @@ fn tls_encrypts_and_verifies_where_it_is_told_to() {
 fn a_certificate_of_a_known_root_is_good_for_its_name() {
     let redis = Redis::with_tls();
     let file = redis.certificate().display().to_string();
-    let bench = Bench {
-        origin: Origin::start(),
-        gateway: Gateway::with(&Setup { env: vec![("SSL_CERT_FILE", file)], ..Setup::default() }),
-    };
+    let bench = Bench::with(&Setup { env: vec![("SSL_CERT_FILE", file)], ..Setup::default() });
     for (host, want) in [("localhost", 200), ("127.0.0.1", 200), ("127.0.0.2", 500)] {
         let limit = json!({"count": 5, "time_window": 600, "policy": "redis", "redis_host": host,
                            "redis_port": redis.tls_port(), "redis_ssl": true, "redis_ssl_verify": true});
@@ -192,7 +188,7 @@ fn bytes_after_the_end_of_tls_end_the_connection_only() {
             ended.send(stream.get_mut().read(&mut asked).unwrap_or(0)).unwrap();
         }
     });
-    let bench = Bench { origin: Origin::start(), gateway: Gateway::with(&Setup { workers: 1, ..Setup::default() }) };
+    let bench = Bench::start(1);
     let limit = json!({"count": 5, "time_window": 600, "policy": "redis", "redis_host": "127.0.0.1",
                        "redis_port": port, "redis_ssl": true});
     bench.route("r", &json!({"limit-count": limit}));
@@ -204,33 +200,5 @@ fn bytes_after_the_end_of_tls_end_the_connection_only() {
         // Until the pause after a failure is over.
         wait_for("another connection", || (bench.ask("r").status == 200).then_some(()));
         has_ended.recv_timeout(support::PATIENCE).expect("the gateway closes the connection");
-    }
-}
-
-/// An origin and a gateway before it.
-struct Bench {
-    origin: Origin,
-    gateway: Gateway,
-}
-
-impl Bench {
-    fn start() -> Self {
-        Self { origin: Origin::start(), gateway: Gateway::with(&Setup::default()) }
-    }
-
-    /// A route for `/<id>` with these plugins.
-    fn route(&self, id: &str, plugins: &Value) {
-        let (status, answer) = self.try_route(id, plugins);
-        assert!(status < 300, "{answer}");
-    }
-
-    fn try_route(&self, id: &str, plugins: &Value) -> (u16, Value) {
-        let upstream = json!({"nodes": {self.origin.node(): 1}});
-        let route = json!({"uri": format!("/{id}"), "plugins": plugins, "upstream": upstream});
-        self.gateway.admin("PUT", &format!("routes/{id}"), &route)
-    }
-
-    fn ask(&self, target: &str) -> Response {
-        self.gateway.request("GET", &format!("/{target}"), &[], b"")
     }
 }

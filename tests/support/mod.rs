@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(clippy::expect_used, reason = "a peer that cannot be set up fails its test, with the text as the reason")]
 
+pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod message;
