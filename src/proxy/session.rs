@@ -159,14 +159,15 @@ async fn wait(
     buffer: &[u8],
     mut paused: Box<Paused>,
 ) -> Option<Decision> {
-    let may_be_left = paused.may_be_left();
-    {
+    if paused.may_be_left() {
         let mut waiting = pin!(paused.wait(state));
         while let First::Right(()) = race(waiting.as_mut(), pin!(sleep(TICK))).await {
-            if may_be_left && conn.has_ended() {
+            if conn.has_ended() {
                 return None;
             }
         }
+    } else {
+        paused.wait(state).await;
     }
     exchange.now = state.clock.now();
     Some(resume(state, exchange, buffer, client, *paused))
